@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Running a handshake over a connection.
+#![forbid(unsafe_code)]
+
+use super::challenge::{Answer, Challenge, MESSAGE_MAX, Policy, Role, Scheme, Step, failed, fill_random};
+use super::mac::{Key, mac};
+use crate::error::{Error, Kind, Result};
+use crate::frame::{Connection, Transport};
+use crate::time::Deadline;
+use std::time::Duration;
+
+/// How long a handshake may take unless told otherwise.
+pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Random bytes in a challenge of the course's scheme.
+const COURSE_NONCE: usize = 32;
+
+/// How to authenticate.
+#[derive(Clone, Debug)]
+pub struct AuthOptions {
+    /// The key both ends have.
+    pub key: Key,
+    /// How it is proved.
+    pub scheme: Scheme,
+    /// Which digests are good enough. The course's scheme uses `policy.digest` as it is.
+    pub policy: Policy,
+    /// How long the whole handshake may take.
+    pub deadline: Duration,
+}
+
+impl AuthOptions {
+    /// The usual ones: `multiprocessing`, SHA-256, MD5 still accepted from old peers, 10 s.
+    #[must_use]
+    pub fn new(key: &[u8]) -> Self {
+        Self {
+            key: Key::new(key),
+            scheme: Scheme::default(),
+            policy: Policy::default(),
+            deadline: HANDSHAKE_DEADLINE,
+        }
+    }
+}
+
+/// Authenticates a fresh connection; `role` says which end this is. The deadline of the options holds for
+/// all of it. After an error the connection is of no more use: close it.
+///
+/// # Errors
+/// `AuthFailed`: the peer has another key, broke the exchange, or closed it. `Timeout`: the handshake's
+/// deadline passed. `Closed`, `Interrupted`, `Os`.
+///
+/// # Example
+/// ```
+/// use carrick::auth::{AuthOptions, Role, authenticate};
+/// use carrick::{Connection, Format, Stream};
+/// let (left, right) = Stream::pair()?;
+/// let client = std::thread::spawn(move || {
+///     let connection = Connection::new(left, Format::default());
+///     authenticate(&connection, Role::Client, &AuthOptions::new(b"secret"))
+/// });
+/// let connection = Connection::new(right, Format::default());
+/// authenticate(&connection, Role::Server, &AuthOptions::new(b"secret"))?;
+/// assert!(client.join().is_ok_and(|r| r.is_ok()));
+/// # Ok::<(), carrick::Error>(())
+/// ```
+pub fn authenticate<T: Transport>(connection: &Connection<T>, role: Role, options: &AuthOptions) -> Result<()> {
+    let deadline = Deadline::after(options.deadline);
+    let run = || match (options.scheme, role) {
+        (Scheme::Multiprocessing, Role::Client | Role::Unknown) => {
+            answer(connection, options, role, deadline)?;
+            deliver(connection, options, role, deadline)
+        }
+        (Scheme::Multiprocessing, Role::Server) => {
+            deliver(connection, options, role, deadline)?;
+            answer(connection, options, role, deadline)
+        }
+        (Scheme::Course, Role::Server) => course_server(connection, options, deadline),
+        (Scheme::Course, Role::Client | Role::Unknown) => course_client(connection, options, deadline),
+    };
+    run().map_err(as_failure)
+}
+
+/// A peer that hangs up or talks nonsense has failed to authenticate, whatever it looks like below.
+fn as_failure(error: Error) -> Error {
+    match error.kind() {
+        Kind::Eof => failed("authenticate", "the peer closed the connection"),
+        Kind::BadFrame | Kind::FrameTooLarge => failed("authenticate", "the peer does not speak the protocol"),
+        _ => error,
+    }
+}
+
+fn deliver<T: Transport>(c: &Connection<T>, options: &AuthOptions, role: Role, deadline: Deadline) -> Result<()> {
+    let (challenge, message) = Challenge::new(&options.key, options.policy, role)?;
+    c.send(&message, deadline)?;
+    let response = receive(c, deadline)?;
+    match challenge.response(&response)? {
+        Step::Finish(verdict) | Step::Send(verdict) => c.send(&verdict, deadline),
+        Step::Refuse(verdict, why) => {
+            // That the peer no longer listens to the verdict changes nothing.
+            let _ = c.send(&verdict, deadline);
+            Err(failed("deliver challenge", why))
+        }
+        Step::Done => Ok(()),
+    }
+}
+
+fn answer<T: Transport>(c: &Connection<T>, options: &AuthOptions, role: Role, deadline: Deadline) -> Result<()> {
+    let answer = Answer::new(&options.key, options.policy, role);
+    let response = answer.challenge(&receive(c, deadline)?)?;
+    c.send(&response, deadline)?;
+    answer.verdict(&receive(c, deadline)?)
+}
+
+fn receive<T: Transport>(c: &Connection<T>, deadline: Deadline) -> Result<Vec<u8>> {
+    let message = c.recv_at_most(MESSAGE_MAX, deadline)?;
+    // A stock peer leaves Nagle's algorithm on: its next message waits for this one's acknowledgement.
+    c.transport().acknowledge();
+    Ok(message)
+}
+
+fn course_server<T: Transport>(c: &Connection<T>, options: &AuthOptions, deadline: Deadline) -> Result<()> {
+    let mut nonce = [0; COURSE_NONCE];
+    fill_random(&mut nonce)?;
+    c.send_raw(&nonce, deadline)?;
+    let digest = options.policy.digest;
+    let mut response = [0; 64];
+    let response = response.get_mut(..digest.size()).unwrap_or_default();
+    c.recv_raw(response, deadline)?;
+    if mac(digest, options.key.bytes(), &nonce)?.verify(response) {
+        return Ok(());
+    }
+    Err(failed("deliver challenge", "digest received was wrong"))
+}
+
+fn course_client<T: Transport>(c: &Connection<T>, options: &AuthOptions, deadline: Deadline) -> Result<()> {
+    let mut nonce = [0; COURSE_NONCE];
+    c.recv_raw(&mut nonce, deadline)?;
+    let tag = mac(options.policy.digest, options.key.bytes(), &nonce)?;
+    c.send_raw(tag.bytes(), deadline)
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! carrick: framed sockets, HMAC authentication and servers, shared by Rust, C and Python programs.
+//!
+//! | module | what it has | stands on |
+//! |---|---|---|
+//! | [`server`] | stream, message and datagram servers | `auth`, `frame`, `net` |
+//! | [`auth`] | HMAC, keys, handshakes | `frame` |
+//! | [`frame`] | messages over byte streams | `net` |
+//! | [`net`] | sockets and readiness | `sys` |
+//! | [`interrupt`], [`Deadline`], [`Error`] | signals, time, failures | - |
+//!
+//! In-process channels are [`crossbeam_channel`](channel)'s. docs/architecture.md has the whole picture.
+
+pub mod auth;
+mod error;
+pub mod frame;
+pub mod interrupt;
+pub mod net;
+pub mod server;
+mod sys;
+mod time;
+
+pub use crossbeam_channel as channel;
+pub use error::{Error, Kind, Result};
+pub use frame::{Connection, Format};
+pub use net::{Address, Datagram, ListenOptions, Listener, Poller, Readiness, Ready, Shutdown, SocketOptions, Stream};
+pub use time::Deadline;

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A descriptor that several threads use and one may close at any time.
+//!
+//! # State
+//! `users` counts the calls inside, and its top bit says closed. Closing sets the bit and wakes whoever
+//! sleeps; the last call to leave (or close itself, if none is inside) closes the descriptor, so its
+//! number is never recycled under a running call. A call that starts after the bit is set gets `Closed`.
+//!
+//! # Waking the sleepers
+//! Sleepers sit in `poll`. A socket that this process made or accepted is its own, so close shuts it down,
+//! which makes it ready. A descriptor that came from elsewhere may be shared with other processes, where a
+//! shutdown would cut them off too: there each sleeper also polls an eventfd, made when the first one goes
+//! to sleep.
+
+#![forbid(unsafe_code)]
+
+use super::spin::Spin;
+use crate::error::{Error, Kind, Result};
+use crate::interrupt;
+use crate::sys::{self, Interest, PollSlot, Wake};
+use crate::time::Deadline;
+use std::io;
+use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+const CLOSED: u32 = 1 << 31;
+
+/// Who else may hold the file behind the descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// Made here; nobody else has it.
+    Own,
+    /// May be shared with other processes.
+    Shared,
+}
+
+#[derive(Debug)]
+pub(crate) struct Handle {
+    fd: RawFd,
+    users: AtomicU32,
+    sharing: Sharing,
+    waker: OnceLock<Wake>,
+    pub(crate) reading: Spin,
+    pub(crate) writing: Spin,
+}
+
+/// A call that is inside the handle; the descriptor stays open until it is dropped.
+pub(crate) struct Inside<'a>(&'a Handle);
+
+impl Inside<'_> {
+    pub(crate) fn fd(&self) -> RawFd {
+        self.0.fd
+    }
+
+    pub(crate) fn borrow(&self) -> BorrowedFd<'_> {
+        sys::lend_fd(self.0.fd)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        if self.0.users.fetch_sub(1, Ordering::SeqCst) == CLOSED + 1 {
+            sys::close_fd(self.0.fd);
+        }
+    }
+}
+
+impl Handle {
+    pub(crate) fn new(fd: OwnedFd, sharing: Sharing) -> Self {
+        Self {
+            fd: fd.into_raw_fd(),
+            users: AtomicU32::new(0),
+            sharing,
+            waker: OnceLock::new(),
+            reading: Spin::default(),
+            writing: Spin::default(),
+        }
+    }
+
+    pub(crate) fn enter(&self, operation: &'static str) -> Result<Inside<'_>> {
+        let entered = self.users.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |users| {
+            (users & CLOSED == 0).then_some(users + 1)
+        });
+        match entered {
+            Ok(_) => Ok(Inside(self)),
+            Err(_) => Err(Error::new(Kind::Closed, operation)),
+        }
+    }
+
+    pub(crate) fn is_own(&self) -> bool {
+        self.sharing == Sharing::Own
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.users.load(Ordering::SeqCst) & CLOSED != 0
+    }
+
+    /// Closes; whoever waits gets `Closed`. Returns whether this call did it.
+    pub(crate) fn close(&self) -> bool {
+        // Counting as a user keeps the descriptor open while it is shut down.
+        let Ok(inside) = self.enter("close") else { return false };
+        if self.users.fetch_or(CLOSED, Ordering::SeqCst) & CLOSED != 0 {
+            return false;
+        }
+        if self.sharing == Sharing::Own {
+            if self.users.load(Ordering::SeqCst) != CLOSED + 1 {
+                sys::shutdown_both(self.fd);
+            }
+        } else if let Some(waker) = self.waker.get() {
+            waker.set();
+        }
+        drop(inside);
+        true
+    }
+
+    /// Gives up the descriptor without closing it; the handle is closed from here on.
+    pub(crate) fn detach(&self) -> Result<RawFd> {
+        self.users
+            .compare_exchange(0, CLOSED + (1 << 30), Ordering::SeqCst, Ordering::SeqCst)
+            .map(|_| self.fd)
+            .map_err(|users| {
+                let kind = if users & CLOSED == 0 { Kind::State } else { Kind::Closed };
+                Error::with_detail(kind, "detach", "another call is using the descriptor, or it is closed")
+            })
+    }
+
+    /// Makes one call that may have to wait: tries, spins, sleeps, tries again.
+    pub(crate) fn drive<T>(
+        &self,
+        operation: &'static str,
+        interest: Interest,
+        deadline: Deadline,
+        mut attempt: impl FnMut(RawFd) -> io::Result<T>,
+    ) -> Result<T> {
+        let inside = self.enter(operation)?;
+        let result = drive(
+            &Waiter { fd: inside.fd(), spin: self.spin(interest), waker: || self.sleep_waker(), closed: || self.is_closed() },
+            operation,
+            interest,
+            deadline,
+            &mut attempt,
+        );
+        // A shutdown by close looks like the end of the stream; it must not be taken for one.
+        if self.is_closed() { Err(Error::new(Kind::Closed, operation)) } else { result }
+    }
+
+    fn spin(&self, interest: Interest) -> &Spin {
+        if interest == Interest::Write { &self.writing } else { &self.reading }
+    }
+
+    fn sleep_waker(&self) -> io::Result<Option<RawFd>> {
+        if self.sharing == Sharing::Own {
+            return Ok(None);
+        }
+        if let Some(waker) = self.waker.get() {
+            return Ok(Some(waker.fd()));
+        }
+        let made = Wake::new()?;
+        let waker = self.waker.get_or_init(|| made);
+        Ok(Some(waker.fd()))
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if !self.is_closed() {
+            sys::close_fd(self.fd);
+        }
+    }
+}
+
+/// What [`drive`] needs to know of the thing it waits for.
+pub(crate) struct Waiter<'a, W, C> {
+    pub(crate) fd: RawFd,
+    pub(crate) spin: &'a Spin,
+    /// A second descriptor that ends the sleep, made only when sleeping.
+    pub(crate) waker: W,
+    pub(crate) closed: C,
+}
+
+pub(crate) fn drive<T, W, C>(
+    waiter: &Waiter<'_, W, C>,
+    operation: &'static str,
+    interest: Interest,
+    deadline: Deadline,
+    attempt: &mut impl FnMut(RawFd) -> io::Result<T>,
+) -> Result<T>
+where
+    W: Fn() -> io::Result<Option<RawFd>>,
+    C: Fn() -> bool,
+{
+    if let Some(result) = look(waiter.fd, operation, attempt) {
+        return result;
+    }
+    if deadline.is_now() {
+        return Err(Error::new(Kind::WouldBlock, operation));
+    }
+    let started = Instant::now();
+    if let Some(result) = waiter.spin.run(started, || look(waiter.fd, operation, attempt)) {
+        return result;
+    }
+    interrupt::check(operation)?;
+    loop {
+        let waker = (waiter.waker)().map_err(|e| Error::from_io(&e, operation))?;
+        // The waker exists now, so a close from here on sets it, and one before is seen here.
+        if (waiter.closed)() {
+            return Err(Error::new(Kind::Closed, operation));
+        }
+        let mut slots = [PollSlot::new(waiter.fd, interest), PollSlot::new(waker.unwrap_or(-1), Interest::Read)];
+        let used = if waker.is_some() { 2 } else { 1 };
+        match sys::poll(&mut slots[..used], deadline) {
+            Ok(0) => {
+                if deadline.expired() {
+                    return Err(Error::new(Kind::Timeout, operation));
+                }
+            }
+            Ok(_) => {
+                if (waiter.closed)() {
+                    return Err(Error::new(Kind::Closed, operation));
+                }
+                if let Some(result) = look(waiter.fd, operation, attempt) {
+                    waiter.spin.learn(started.elapsed());
+                    return result;
+                }
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => interrupt::check(operation)?,
+            Err(e) => return Err(Error::from_io(&e, operation)),
+        }
+    }
+}
+
+/// One attempt: `None` when it has to wait.
+fn look<T>(
+    fd: RawFd,
+    operation: &'static str,
+    attempt: &mut impl FnMut(RawFd) -> io::Result<T>,
+) -> Option<Result<T>> {
+    loop {
+        return match attempt(fd) {
+            Ok(value) => Some(Ok(value)),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => None,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => Some(Err(Error::from_io(&e, operation))),
+        };
+    }
+}

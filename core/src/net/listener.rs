@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A listening socket.
+#![forbid(unsafe_code)]
+
+use super::addr::Address;
+use super::handle::{Handle, Sharing};
+use super::options::{sealed, with_handle};
+use super::stream::{Stream, describe};
+use crate::error::{Error, Result};
+use crate::sys::{self, Interest};
+use crate::time::Deadline;
+use socket2::{SockRef, Socket, Type};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// How a listener is set up.
+///
+/// # Example
+/// ```
+/// use carrick::{Listener, ListenOptions};
+/// let listener = Listener::bind(&"127.0.0.1:0".parse()?, &ListenOptions { backlog: 4096, ..Default::default() })?;
+/// assert_ne!(listener.local_address()?.port(), Some(0));
+/// # Ok::<(), carrick::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct ListenOptions {
+    /// How many connections may wait to be accepted; the kernel caps it (`net.core.somaxconn`).
+    pub backlog: u32,
+    /// Take an address that lingers from an earlier listener (`SO_REUSEADDR`).
+    pub reuse_address: bool,
+    /// Share the address with other sockets that say so too (`SO_REUSEPORT`).
+    pub reuse_port: bool,
+    /// For an IPv6 address: leave IPv4 to others.
+    pub only_v6: bool,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        Self { backlog: 1024, reuse_address: true, reuse_port: false, only_v6: true }
+    }
+}
+
+/// A listening TCP or Unix socket.
+///
+/// Clones share it; [`close`](Self::close) wakes every accept. The path of a Unix socket is removed
+/// when the process that bound it closes it.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    handle: Handle,
+    tcp: bool,
+    path: Option<BoundPath>,
+}
+
+/// The file of a Unix socket, to be removed by the process that made it if it is still the same file.
+#[derive(Debug)]
+struct BoundPath {
+    path: PathBuf,
+    file: (u64, u64),
+    pid: u32,
+}
+
+impl BoundPath {
+    fn of(address: &Address) -> Option<Self> {
+        let Address::Unix(path) = address else { return None };
+        let meta = std::fs::symlink_metadata(path).ok()?;
+        Some(Self { path: path.clone(), file: (meta.dev(), meta.ino()), pid: std::process::id() })
+    }
+
+    fn remove(&self) {
+        let same = std::fs::symlink_metadata(&self.path).is_ok_and(|m| (m.dev(), m.ino()) == self.file);
+        if same && self.pid == std::process::id() {
+            // Somebody may have been quicker; gone is gone.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
+
+impl Listener {
+    /// Binds and listens.
+    ///
+    /// # Errors
+    /// `Os` (EADDRINUSE, EACCES, ...) naming the address, `Invalid` for one that cannot be used.
+    pub fn bind(address: &Address, options: &ListenOptions) -> Result<Self> {
+        const OPERATION: &str = "listen";
+        let failed = |e: io::Error| describe(&e, OPERATION, address);
+        let name = address.to_sock_addr(OPERATION)?;
+        let socket = Socket::new(name.domain(), Type::STREAM, None).map_err(failed)?;
+        if address.is_ip() {
+            socket.set_reuse_address(options.reuse_address).map_err(failed)?;
+            if options.reuse_port {
+                socket.set_reuse_port(true).map_err(failed)?;
+            }
+            if name.is_ipv6() {
+                socket.set_only_v6(options.only_v6).map_err(failed)?;
+            }
+        }
+        socket.bind(&name).map_err(failed)?;
+        socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX)).map_err(failed)?;
+        socket.set_nonblocking(true).map_err(failed)?;
+        let handle = Handle::new(socket.into(), Sharing::Own);
+        Ok(Self { inner: Arc::new(Inner { handle, tcp: address.is_ip(), path: BoundPath::of(address) }) })
+    }
+
+    /// Adopts a listening socket, for example one passed by a service manager. It is made non-blocking.
+    ///
+    /// # Errors
+    /// `Os` with EBADF or ENOTSOCK.
+    pub fn from_fd(fd: OwnedFd) -> Result<Self> {
+        let failed = |e: io::Error| Error::from_io(&e, "adopt listener");
+        let (name, socket) = (SockRef::from(&fd).local_addr().map_err(failed)?, SockRef::from(&fd));
+        socket.set_nonblocking(true).map_err(failed)?;
+        let tcp = name.is_ipv4() || name.is_ipv6();
+        drop(socket);
+        Ok(Self { inner: Arc::new(Inner { handle: Handle::new(fd, Sharing::Shared), tcp, path: None }) })
+    }
+
+    /// Takes the next connection and the address it comes from.
+    ///
+    /// A connection that its client has given up already is passed over.
+    ///
+    /// # Errors
+    /// `Timeout`, `WouldBlock` (only with [`Deadline::NOW`]), `Closed`, `Interrupted`, `Os` (EMFILE: no
+    /// descriptors are left; the connection stays in the queue).
+    pub fn accept(&self, deadline: Deadline) -> Result<(Stream, Address)> {
+        let (fd, address) = self.inner.handle.drive("accept", Interest::Read, deadline, |fd| loop {
+            match sys::accept(fd) {
+                Err(e) if is_gone(&e) => {}
+                other => return other,
+            }
+        })?;
+        Ok((Stream::own(fd, self.inner.tcp), Address::from_sock_addr(&address)))
+    }
+
+    /// The address it listens on; the port is the one the kernel chose where 0 was asked for.
+    ///
+    /// # Errors
+    /// `Os`, `Closed`.
+    pub fn local_address(&self) -> Result<Address> {
+        with_handle(&self.inner.handle, "get local address", |fd| SockRef::from(&fd).local_addr())
+            .map(|a| Address::from_sock_addr(&a))
+    }
+
+    /// Stops listening, for all clones; accepts that wait end with `Closed`.
+    pub fn close(&self) {
+        if self.inner.handle.close()
+            && let Some(path) = &self.inner.path
+        {
+            path.remove();
+        }
+    }
+
+    /// The descriptor's number, for polling by other means. It is valid until close.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn fd(&self) -> Result<RawFd> {
+        Ok(self.inner.handle.enter("get descriptor")?.borrow().as_raw_fd())
+    }
+}
+
+/// Errors of accept that are about a connection that has vanished, not about the listener.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(
+            libc::ECONNABORTED
+                | libc::EPROTO
+                | libc::ENETDOWN
+                | libc::ENOPROTOOPT
+                | libc::EHOSTDOWN
+                | libc::ENONET
+                | libc::EHOSTUNREACH
+                | libc::ENETUNREACH
+        )
+    )
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if !self.handle.is_closed()
+            && let Some(path) = &self.path
+        {
+            path.remove();
+        }
+    }
+}
+
+impl sealed::Socket for Listener {
+    fn with_fd<T>(
+        &self,
+        operation: &'static str,
+        body: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Result<T> {
+        with_handle(&self.inner.handle, operation, body)
+    }
+}
+
+impl super::SocketOptions for Listener {}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The Linux port.
+
+mod event;
+mod io;
+mod process;
+
+pub(crate) use event::{Epoll, Event, Interest, PollSlot, Wake, poll};
+pub(crate) use io::{
+    accept, as_uninit, close_fd, commit, kind_of_fd, lend_fd, own_fd, quick_ack, recv, recv_from, recv_uninit, read_pipe, send_to, send_vectored, shutdown_both, write_pipe,
+};
+pub(crate) use process::{ForkOutcome, ProcessHandle, exit_now, fork_child, yield_now};
+
+/// Turns the -1 of a system call into the `io::Error` of its errno.
+macro_rules! syscall {
+    ($call:ident ( $($arg:expr),* $(,)? )) => {{
+        // SAFETY: the wrapper that uses this macro establishes that pointers and lengths describe live memory.
+        let result = unsafe { libc::$call($($arg),*) };
+        if result == -1 { Err(std::io::Error::last_os_error()) } else { Ok(result) }
+    }};
+}
+use syscall;

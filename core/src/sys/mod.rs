@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The operating system: the only place in core that knows it, and with it the only module of the wire
+//! that may say `unsafe`.
+//!
+//! # What a port supplies
+//! Each function returns `io::Result`; a descriptor becomes an `OwnedFd` in the line that made it. None
+//! retries after a signal: EINTR goes to the caller, who asks the interrupt hook.
+//!
+//! | function | blocks | signals | fork |
+//! |---|---|---|---|
+//! | `recv`, `recv_uninit`, `send_vectored`, `recv_from`, `send_to` | never (they are told not to) | no SIGPIPE | - |
+//! | `read_pipe`, `write_pipe` | never where the kernel can say so, else after a readiness check | no SIGPIPE when asked | - |
+//! | `accept` | as the listener's flags say; ours are non-blocking | - | close-on-exec |
+//! | `poll` | until ready, deadline or signal | EINTR is reported | - |
+//! | `Epoll` | as `poll` | EINTR is reported | the child shares it: use it in one process |
+//! | `Wake` (eventfd) | never | `set` is safe in a signal handler | shared |
+//! | `fork_child`, `ProcessHandle` | `wait` until the child ends or deadline | EINTR is reported | - |
+//!
+//! Linux is the one port there is.
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "linux")]
+pub(crate) use linux::*;
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("carrick runs on Linux; a port supplies the functions that core/src/sys/mod.rs lists");
