@@ -206,7 +206,9 @@ impl Error {
         let mut error = Self::with_detail(
             Kind::Buffer,
             operation,
-            format!("a datagram of {length} bytes for a buffer of {given}; its rest is lost: give a larger buffer"),
+            format!(
+                "a datagram of {length} bytes for a buffer of {given}; its rest is lost: give a larger buffer"
+            ),
         );
         error.0.needed = Some(length);
         error

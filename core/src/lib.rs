@@ -23,5 +23,7 @@ mod time;
 pub use crossbeam_channel as channel;
 pub use error::{Error, Kind, Result};
 pub use frame::{Connection, Format};
-pub use net::{Address, Datagram, ListenOptions, Listener, Poller, Readiness, Ready, Shutdown, SocketOptions, Stream};
+pub use net::{
+    Address, Datagram, ListenOptions, Listener, Poller, Readiness, Ready, Shutdown, SocketOptions, Stream,
+};
 pub use time::Deadline;

@@ -16,7 +16,7 @@ pub(super) const CHALLENGE: &[u8] = b"#CHALLENGE#";
 pub(super) const WELCOME: &[u8] = b"#WELCOME#";
 pub(super) const FAILURE: &[u8] = b"#FAILURE#";
 /// The longest message of a handshake.
-pub(super) const MESSAGE_MAX: u64 = 256;
+pub(crate) const MESSAGE_MAX: u64 = 256;
 /// Random bytes in a challenge, as Python 3.12 and later have it.
 const NONCE: usize = 40;
 /// The payload lengths that mark a challenge of Python 3.11 and earlier.
@@ -158,7 +158,10 @@ impl Challenge {
         // The work is done before the policy is looked at: a refusal costs the same time as a wrong key.
         let right = mac(digest, self.key.bytes(), &self.payload)?.verify(tag);
         if !self.policy.allows(digest) {
-            return Ok(Step::Refuse(FAILURE.to_vec(), "the response uses a digest weaker than min_digest allows"));
+            return Ok(Step::Refuse(
+                FAILURE.to_vec(),
+                "the response uses a digest weaker than min_digest allows",
+            ));
         }
         // As in CPython, the peer may use another digest than was asked for, if it is good enough.
         if right {
@@ -169,7 +172,7 @@ impl Challenge {
 }
 
 /// The side that proves itself.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Answer {
     key: Key,
     policy: Policy,

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::challenge::{Answer, Challenge, MESSAGE_MAX, Policy, Role, Scheme, Step, failed, fill_random};
-use super::mac::{Key, mac};
+use super::mac::{Digest, Key, Tag, mac};
 use crate::error::{Error, Kind, Result};
 use crate::frame::{Connection, Transport};
 use crate::time::Deadline;
@@ -62,7 +62,11 @@ impl AuthOptions {
 /// assert!(client.join().is_ok_and(|r| r.is_ok()));
 /// # Ok::<(), carrick::Error>(())
 /// ```
-pub fn authenticate<T: Transport>(connection: &Connection<T>, role: Role, options: &AuthOptions) -> Result<()> {
+pub fn authenticate<T: Transport>(
+    connection: &Connection<T>,
+    role: Role,
+    options: &AuthOptions,
+) -> Result<()> {
     let deadline = Deadline::after(options.deadline);
     let run = || match (options.scheme, role) {
         (Scheme::Multiprocessing, Role::Client | Role::Unknown) => {
@@ -83,12 +87,19 @@ pub fn authenticate<T: Transport>(connection: &Connection<T>, role: Role, option
 fn as_failure(error: Error) -> Error {
     match error.kind() {
         Kind::Eof => failed("authenticate", "the peer closed the connection"),
-        Kind::BadFrame | Kind::FrameTooLarge => failed("authenticate", "the peer does not speak the protocol"),
+        Kind::BadFrame | Kind::FrameTooLarge => {
+            failed("authenticate", "the peer does not speak the protocol")
+        }
         _ => error,
     }
 }
 
-fn deliver<T: Transport>(c: &Connection<T>, options: &AuthOptions, role: Role, deadline: Deadline) -> Result<()> {
+fn deliver<T: Transport>(
+    c: &Connection<T>,
+    options: &AuthOptions,
+    role: Role,
+    deadline: Deadline,
+) -> Result<()> {
     let (challenge, message) = Challenge::new(&options.key, options.policy, role)?;
     c.send(&message, deadline)?;
     let response = receive(c, deadline)?;
@@ -103,7 +114,12 @@ fn deliver<T: Transport>(c: &Connection<T>, options: &AuthOptions, role: Role, d
     }
 }
 
-fn answer<T: Transport>(c: &Connection<T>, options: &AuthOptions, role: Role, deadline: Deadline) -> Result<()> {
+fn answer<T: Transport>(
+    c: &Connection<T>,
+    options: &AuthOptions,
+    role: Role,
+    deadline: Deadline,
+) -> Result<()> {
     let answer = Answer::new(&options.key, options.policy, role);
     let response = answer.challenge(&receive(c, deadline)?)?;
     c.send(&response, deadline)?;
@@ -111,21 +127,26 @@ fn answer<T: Transport>(c: &Connection<T>, options: &AuthOptions, role: Role, de
 }
 
 fn receive<T: Transport>(c: &Connection<T>, deadline: Deadline) -> Result<Vec<u8>> {
-    let message = c.recv_at_most(MESSAGE_MAX, deadline)?;
+    let message = c.recv_exactly(MESSAGE_MAX, deadline)?;
     // A stock peer leaves Nagle's algorithm on: its next message waits for this one's acknowledgement.
     c.transport().acknowledge();
     Ok(message)
 }
 
-fn course_server<T: Transport>(c: &Connection<T>, options: &AuthOptions, deadline: Deadline) -> Result<()> {
+/// A challenge of the course's scheme, and the answer that it wants.
+pub(crate) fn course_challenge(key: &Key, digest: Digest) -> Result<([u8; COURSE_NONCE], Tag)> {
     let mut nonce = [0; COURSE_NONCE];
     fill_random(&mut nonce)?;
+    let tag = mac(digest, key.bytes(), &nonce)?;
+    Ok((nonce, tag))
+}
+
+fn course_server<T: Transport>(c: &Connection<T>, options: &AuthOptions, deadline: Deadline) -> Result<()> {
+    let (nonce, tag) = course_challenge(&options.key, options.policy.digest)?;
     c.send_raw(&nonce, deadline)?;
-    let digest = options.policy.digest;
-    let mut response = [0; 64];
-    let response = response.get_mut(..digest.size()).unwrap_or_default();
-    c.recv_raw(response, deadline)?;
-    if mac(digest, options.key.bytes(), &nonce)?.verify(response) {
+    let mut response = vec![0; tag.bytes().len()];
+    c.recv_raw(&mut response, deadline)?;
+    if tag.verify(&response) {
         return Ok(());
     }
     Err(failed("deliver challenge", "digest received was wrong"))

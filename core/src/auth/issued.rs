@@ -6,16 +6,19 @@ use super::challenge::Role;
 use std::collections::HashSet;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
-static ISSUED: LazyLock<Mutex<HashSet<(Role, Vec<u8>)>>> = LazyLock::new(Mutex::default);
+/// A challenge and the role it was issued in.
+type Entry = (Role, Vec<u8>);
 
-fn issued() -> MutexGuard<'static, HashSet<(Role, Vec<u8>)>> {
+static ISSUED: LazyLock<Mutex<HashSet<Entry>>> = LazyLock::new(Mutex::default);
+
+fn issued() -> MutexGuard<'static, HashSet<Entry>> {
     ISSUED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A challenge of ours; it is remembered until this is dropped.
 #[derive(Debug)]
 pub(super) struct Issued {
-    entry: (Role, Vec<u8>),
+    entry: Entry,
 }
 
 impl Issued {

@@ -100,7 +100,11 @@ impl FromStr for Digest {
     fn from_str(name: &str) -> Result<Self> {
         Self::ALL.iter().copied().find(|d| d.name() == name).ok_or_else(|| {
             let known: Vec<&str> = Self::ALL.iter().map(|d| d.name()).collect();
-            Error::with_detail(Kind::UnknownDigest, "choose digest", format!("'{name}'; known are {}", known.join(", ")))
+            Error::with_detail(
+                Kind::UnknownDigest,
+                "choose digest",
+                format!("'{name}'; known are {}", known.join(", ")),
+            )
         })
     }
 }

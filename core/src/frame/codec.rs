@@ -130,7 +130,11 @@ impl Format {
             return Err(Error::with_detail(
                 Kind::FrameTooLarge,
                 OPERATION,
-                format!("{length} bytes; a length of {} bytes can say at most {}: use a wider format", self.width, self.longest()),
+                format!(
+                    "{length} bytes; a length of {} bytes can say at most {}: use a wider format",
+                    self.width,
+                    self.longest()
+                ),
             ));
         }
         let mut bytes = [0; Self::HEAD_MAX];
@@ -170,7 +174,11 @@ impl Format {
             return Ok(HeadProgress::Complete { head: width, body: raw });
         }
         if !self.escape || signed != -1 {
-            return Err(Error::with_detail(Kind::BadFrame, "receive frame", format!("negative length {signed}")));
+            return Err(Error::with_detail(
+                Kind::BadFrame,
+                "receive frame",
+                format!("negative length {signed}"),
+            ));
         }
         let Some(long) = bytes.get(width..width + 8).and_then(|b| <[u8; 8]>::try_from(b).ok()) else {
             return Ok(HeadProgress::Needs(width + 8));

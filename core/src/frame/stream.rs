@@ -216,6 +216,14 @@ impl<T: Transport> Connection<T> {
         Ok(body)
     }
 
+    /// Like [`recv_at_most`](Self::recv_at_most), never reading a byte beyond the frame, so that the
+    /// transport can be used for something else after it.
+    pub(crate) fn recv_exactly(&self, most: u64, deadline: Deadline) -> Result<Vec<u8>> {
+        let mut body = Vec::new();
+        self.recv_limited(most, false, |_| Ok(&mut body), deadline)?;
+        Ok(body)
+    }
+
     /// Receives one frame into the caller's memory; returns its length.
     ///
     /// # Errors
@@ -249,9 +257,19 @@ impl<T: Transport> Connection<T> {
         open: impl FnOnce(u64) -> Result<&'b mut B>,
         deadline: Deadline,
     ) -> Result<()> {
+        self.recv_limited(most, self.transport.may_read_ahead(), open, deadline)
+    }
+
+    fn recv_limited<'b, B: Body + 'b>(
+        &self,
+        most: u64,
+        ahead: bool,
+        open: impl FnOnce(u64) -> Result<&'b mut B>,
+        deadline: Deadline,
+    ) -> Result<()> {
         let mut held = self.reader.take("receive frame", deadline)?;
         let reader = held.get()?;
-        let length = reader.head(&self.transport, self.format, deadline)?;
+        let length = reader.head(&self.transport, self.format, ahead, deadline)?;
         if length > most {
             return Err(Error::with_detail(
                 Kind::FrameTooLarge,
@@ -289,7 +307,13 @@ impl<T: Transport> Connection<T> {
 }
 
 impl Reader {
-    fn head<T: Transport>(&mut self, transport: &T, format: Format, deadline: Deadline) -> Result<u64> {
+    fn head<T: Transport>(
+        &mut self,
+        transport: &T,
+        format: Format,
+        may_read_ahead: bool,
+        deadline: Deadline,
+    ) -> Result<u64> {
         if let Some(length) = self.body {
             return Ok(length);
         }
@@ -302,7 +326,7 @@ impl Reader {
                 }
                 HeadProgress::Needs(needs) => needs,
             };
-            if self.start == self.ahead.len() && transport.may_read_ahead() {
+            if self.start == self.ahead.len() && may_read_ahead {
                 self.read_ahead(transport, deadline)?;
             }
             let place = self.head.get_mut(self.have..needs).unwrap_or_default();
@@ -431,7 +455,8 @@ impl Writer {
                     IoSlice::advance_slices(&mut bufs, n);
                 }
                 Err(error) => {
-                    let resumes = matches!(error.kind(), Kind::Timeout | Kind::WouldBlock | Kind::Interrupted);
+                    let resumes =
+                        matches!(error.kind(), Kind::Timeout | Kind::WouldBlock | Kind::Interrupted);
                     if !begun || !resumes {
                         return Err(error);
                     }

@@ -39,11 +39,13 @@ impl<T> Turn<T> {
                 None => self.freed.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(left) if left.is_zero() => {
                     let kind = if deadline.is_now() { Kind::WouldBlock } else { Kind::Timeout };
-                    return Err(Error::with_detail(kind, operation, "another thread is in the middle of a frame"));
+                    return Err(Error::with_detail(
+                        kind,
+                        operation,
+                        "another thread is in the middle of a frame",
+                    ));
                 }
-                Some(left) => {
-                    self.freed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
+                Some(left) => self.freed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
             };
         }
     }

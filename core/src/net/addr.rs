@@ -74,7 +74,9 @@ impl Address {
             Self::Ip(address) => Ok(SockAddr::from(*address)),
             Self::Unix(path) => unix(path.as_os_str().as_bytes()),
             Self::Abstract(name) => unix(&[&[0], name.as_slice()].concat()),
-            Self::Unnamed => Err(Error::with_detail(Kind::Invalid, operation, "the address has no name to go to")),
+            Self::Unnamed => {
+                Err(Error::with_detail(Kind::Invalid, operation, "the address has no name to go to"))
+            }
         }
     }
 
@@ -106,9 +108,11 @@ impl FromStr for Address {
         if let Some(path) = text.strip_prefix("unix:") {
             return match path.strip_prefix('@') {
                 Some(name) => Ok(Self::Abstract(name.as_bytes().to_vec())),
-                None if path.is_empty() => {
-                    Err(Error::with_detail(Kind::Invalid, OPERATION, "'unix:' lacks a path: write unix:/path or unix:@name"))
-                }
+                None if path.is_empty() => Err(Error::with_detail(
+                    Kind::Invalid,
+                    OPERATION,
+                    "'unix:' lacks a path: write unix:/path or unix:@name",
+                )),
                 None => Ok(Self::Unix(PathBuf::from(std::ffi::OsString::from_vec(path.as_bytes().to_vec())))),
             };
         }
@@ -116,12 +120,21 @@ impl FromStr for Address {
             return Ok(Self::Ip(address));
         }
         let Some((host, port)) = text.rsplit_once(':') else {
-            return Err(Error::with_detail(Kind::Invalid, OPERATION, format!("'{text}' has no port: write host:port, [v6]:port or unix:/path")));
+            return Err(Error::with_detail(
+                Kind::Invalid,
+                OPERATION,
+                format!("'{text}' has no port: write host:port, [v6]:port or unix:/path"),
+            ));
         };
         let Ok(number) = port.parse::<u16>() else {
-            return Err(Error::with_detail(Kind::Invalid, OPERATION, format!("port '{port}' is not a number from 0 to 65535")));
+            return Err(Error::with_detail(
+                Kind::Invalid,
+                OPERATION,
+                format!("port '{port}' is not a number from 0 to 65535"),
+            ));
         };
-        let first = (host, number).to_socket_addrs().map_err(|e| Error::from_io(&e, "resolve address"))?.next();
+        let first =
+            (host, number).to_socket_addrs().map_err(|e| Error::from_io(&e, "resolve address"))?.next();
         first.map(Self::Ip).ok_or_else(|| {
             Error::with_detail(Kind::Invalid, "resolve address", format!("'{host}' has no address"))
         })
@@ -162,7 +175,8 @@ mod tests {
 
     #[test]
     fn an_over_long_unix_path_names_the_limit() {
-        let error = Address::Unix(PathBuf::from("x".repeat(200))).to_sock_addr("bind").map(|_| ()).unwrap_err();
+        let error =
+            Address::Unix(PathBuf::from("x".repeat(200))).to_sock_addr("bind").map(|_| ()).unwrap_err();
         assert_eq!(error.kind(), Kind::Invalid);
         assert!(error.to_string().contains("107"));
     }

@@ -3,13 +3,13 @@
 #![forbid(unsafe_code)]
 
 use super::addr::Address;
-use super::handle::{Handle, Sharing};
+use super::handle::{Handle, Sharing, Waiter, drive};
 use super::options::{sealed, with_handle};
 use super::stream::describe;
 use crate::error::{Error, Kind, Result};
 use crate::sys::{self, Interest};
 use crate::time::Deadline;
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -63,7 +63,8 @@ impl Datagram {
             Address::Ip(std::net::SocketAddr::V6(_)) => Domain::IPV6,
             _ => Domain::UNIX,
         };
-        let socket = Socket::new(domain, Type::DGRAM, None).map_err(|e| Error::from_io(&e, "make datagram socket"))?;
+        let socket =
+            Socket::new(domain, Type::DGRAM, None).map_err(|e| Error::from_io(&e, "make datagram socket"))?;
         Ok(Self { handle: Arc::new(Handle::new(socket.into(), Sharing::Own)) })
     }
 
@@ -94,12 +95,28 @@ impl Datagram {
     /// `Buffer` when the datagram is longer than `buf` (its rest is lost, as the protocol has it; the
     /// error tells its length), `Timeout`, `WouldBlock`, `Closed`, `Interrupted`, `Os`.
     pub fn recv_from(&self, buf: &mut [u8], deadline: Deadline) -> Result<(usize, Address)> {
-        const OPERATION: &str = "receive datagram";
-        let (length, from) = self.handle.drive(OPERATION, Interest::Read, deadline, |fd| sys::recv_from(fd, buf))?;
-        if length > buf.len() {
-            return Err(Error::cut_short(OPERATION, length as u64, buf.len()));
-        }
-        Ok((length, Address::from_sock_addr(&from)))
+        let received = self.handle.drive(RECEIVE, Interest::Read, deadline, |fd| sys::recv_from(fd, buf));
+        complete(received, buf.len())
+    }
+
+    /// Like [`recv_from`](Self::recv_from), ended with `Closed` when `wake` becomes readable and `stop`
+    /// says so.
+    pub(crate) fn recv_or_wake(
+        &self,
+        buf: &mut [u8],
+        wake: RawFd,
+        stop: impl Fn() -> bool,
+        deadline: Deadline,
+    ) -> Result<(usize, Address)> {
+        let inside = self.handle.enter(RECEIVE)?;
+        let waiter = Waiter {
+            fd: inside.fd(),
+            spin: &self.handle.reading,
+            waker: || Ok(Some(wake)),
+            closed: || stop() || self.handle.is_closed(),
+        };
+        let received = drive(&waiter, RECEIVE, Interest::Read, deadline, &mut |fd| sys::recv_from(fd, buf));
+        complete(received, buf.len())
     }
 
     /// The address of the socket.
@@ -125,9 +142,21 @@ impl Datagram {
     }
 }
 
+const RECEIVE: &str = "receive datagram";
+
+fn complete(received: Result<(usize, SockAddr)>, room: usize) -> Result<(usize, Address)> {
+    let (length, from) = received?;
+    if length > room {
+        return Err(Error::cut_short(RECEIVE, length as u64, room));
+    }
+    Ok((length, Address::from_sock_addr(&from)))
+}
+
 fn too_long(error: Error, length: usize) -> Error {
     if error.kind() == Kind::Os && error.os_code() == Some(libc::EMSGSIZE) {
-        return error.detailed(format!("{length} bytes; a UDP datagram over IPv4 carries at most {UDP_MAX}: send less or use a stream"));
+        return error.detailed(format!(
+            "{length} bytes; a UDP datagram over IPv4 carries at most {UDP_MAX}: send less or use a stream"
+        ));
     }
     error
 }

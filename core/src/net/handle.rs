@@ -22,7 +22,7 @@ use crate::time::Deadline;
 use std::io;
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 const CLOSED: u32 = 1 << 31;
@@ -44,6 +44,9 @@ pub(crate) struct Handle {
     waker: OnceLock<Wake>,
     pub(crate) reading: Spin,
     pub(crate) writing: Spin,
+    // ORDER traffic: counters that guard no memory.
+    received: AtomicU64,
+    sent: AtomicU64,
 }
 
 /// A call that is inside the handle; the descriptor stays open until it is dropped.
@@ -76,6 +79,8 @@ impl Handle {
             waker: OnceLock::new(),
             reading: Spin::default(),
             writing: Spin::default(),
+            received: AtomicU64::new(0),
+            sent: AtomicU64::new(0),
         }
     }
 
@@ -87,6 +92,18 @@ impl Handle {
             Ok(_) => Ok(Inside(self)),
             Err(_) => Err(Error::new(Kind::Closed, operation)),
         }
+    }
+
+    pub(crate) fn count_received(&self, n: usize) {
+        self.received.fetch_add(n as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_sent(&self, n: usize) {
+        self.sent.fetch_add(n as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn traffic(&self) -> (u64, u64) {
+        (self.received.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
     }
 
     pub(crate) fn is_own(&self) -> bool {
@@ -136,7 +153,12 @@ impl Handle {
     ) -> Result<T> {
         let inside = self.enter(operation)?;
         let result = drive(
-            &Waiter { fd: inside.fd(), spin: self.spin(interest), waker: || self.sleep_waker(), closed: || self.is_closed() },
+            &Waiter {
+                fd: inside.fd(),
+                spin: self.spin(interest),
+                waker: || self.sleep_waker(),
+                closed: || self.is_closed(),
+            },
             operation,
             interest,
             deadline,
@@ -208,7 +230,8 @@ where
         if (waiter.closed)() {
             return Err(Error::new(Kind::Closed, operation));
         }
-        let mut slots = [PollSlot::new(waiter.fd, interest), PollSlot::new(waker.unwrap_or(-1), Interest::Read)];
+        let mut slots =
+            [PollSlot::new(waiter.fd, interest), PollSlot::new(waker.unwrap_or(-1), Interest::Read)];
         let used = if waker.is_some() { 2 } else { 1 };
         match sys::poll(&mut slots[..used], deadline) {
             Ok(0) => {

@@ -3,13 +3,13 @@
 #![forbid(unsafe_code)]
 
 use super::addr::Address;
-use super::handle::{Handle, Sharing};
+use super::handle::{Handle, Sharing, Waiter, drive};
 use super::options::{sealed, with_handle};
 use super::stream::{Stream, describe};
 use crate::error::{Error, Result};
 use crate::sys::{self, Interest};
 use crate::time::Deadline;
-use socket2::{SockRef, Socket, Type};
+use socket2::{SockAddr, SockRef, Socket, Type};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
@@ -115,10 +115,9 @@ impl Listener {
     /// `Os` with EBADF or ENOTSOCK.
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
         let failed = |e: io::Error| Error::from_io(&e, "adopt listener");
-        let (name, socket) = (SockRef::from(&fd).local_addr().map_err(failed)?, SockRef::from(&fd));
-        socket.set_nonblocking(true).map_err(failed)?;
+        let name = SockRef::from(&fd).local_addr().map_err(failed)?;
+        SockRef::from(&fd).set_nonblocking(true).map_err(failed)?;
         let tcp = name.is_ipv4() || name.is_ipv6();
-        drop(socket);
         Ok(Self { inner: Arc::new(Inner { handle: Handle::new(fd, Sharing::Shared), tcp, path: None }) })
     }
 
@@ -130,13 +129,33 @@ impl Listener {
     /// `Timeout`, `WouldBlock` (only with [`Deadline::NOW`]), `Closed`, `Interrupted`, `Os` (EMFILE: no
     /// descriptors are left; the connection stays in the queue).
     pub fn accept(&self, deadline: Deadline) -> Result<(Stream, Address)> {
-        let (fd, address) = self.inner.handle.drive("accept", Interest::Read, deadline, |fd| loop {
-            match sys::accept(fd) {
-                Err(e) if is_gone(&e) => {}
-                other => return other,
-            }
-        })?;
+        let (fd, address) = self.inner.handle.drive("accept", Interest::Read, deadline, accept_one)?;
         Ok((Stream::own(fd, self.inner.tcp), Address::from_sock_addr(&address)))
+    }
+
+    /// Like [`accept`](Self::accept), ended with `Closed` when `wake` becomes readable and `stop` says so.
+    pub(crate) fn accept_or_wake(
+        &self,
+        wake: RawFd,
+        stop: impl Fn() -> bool,
+        deadline: Deadline,
+    ) -> Result<(Stream, Address)> {
+        let inside = self.inner.handle.enter("accept")?;
+        let waiter = Waiter {
+            fd: inside.fd(),
+            spin: &self.inner.handle.reading,
+            waker: || Ok(Some(wake)),
+            closed: || stop() || self.inner.handle.is_closed(),
+        };
+        let (fd, address) = drive(&waiter, "accept", Interest::Read, deadline, &mut accept_one)?;
+        Ok((Stream::own(fd, self.inner.tcp), Address::from_sock_addr(&address)))
+    }
+
+    /// Leaves the socket to the process this one was forked from: this copy is closed without a trace.
+    pub(crate) fn forget(&self) {
+        if let Ok(fd) = self.inner.handle.detach() {
+            sys::close_fd(fd);
+        }
     }
 
     /// The address it listens on; the port is the one the kernel chose where 0 was asked for.
@@ -163,6 +182,15 @@ impl Listener {
     /// `Closed`.
     pub fn fd(&self) -> Result<RawFd> {
         Ok(self.inner.handle.enter("get descriptor")?.borrow().as_raw_fd())
+    }
+}
+
+fn accept_one(fd: RawFd) -> io::Result<(OwnedFd, SockAddr)> {
+    loop {
+        match sys::accept(fd) {
+            Err(e) if is_gone(&e) => {}
+            other => return other,
+        }
     }
 }
 

@@ -85,7 +85,11 @@ impl Poller {
     /// `Invalid` when the token is 2^64 - 1, `Os` (EEXIST: watched already, EBADF, EPERM: a plain file).
     pub fn add(&self, fd: RawFd, token: u64, readiness: Readiness) -> Result<()> {
         if token == WAKE_TOKEN {
-            return Err(Error::with_detail(Kind::Invalid, "watch", "token 2^64 - 1 is taken: use a smaller one"));
+            return Err(Error::with_detail(
+                Kind::Invalid,
+                "watch",
+                "token 2^64 - 1 is taken: use a smaller one",
+            ));
         }
         self.epoll.add(fd, token, interest(readiness), false).map_err(|e| Error::from_io(&e, "watch"))?;
         self.lock().insert(fd, token);

@@ -72,7 +72,8 @@ impl Stream {
             match socket.connect(&target) {
                 Ok(()) => break,
                 Err(e) if e.raw_os_error() == Some(libc::EINPROGRESS) => {
-                    await_connected(&socket, deadline).map_err(|e| e.unwrap_or_timeout(OPERATION, address))?;
+                    await_connected(&socket, deadline)
+                        .map_err(|e| e.unwrap_or_timeout(OPERATION, address))?;
                     break;
                 }
                 // A Unix listener's queue is full, and the kernel offers nothing to wait for.
@@ -82,6 +83,7 @@ impl Stream {
                     if left.is_zero() {
                         return Err(Error::with_detail(Kind::Timeout, OPERATION, format!("to {address}")));
                     }
+                    #[expect(clippy::disallowed_methods, reason = "the kernel offers nothing to wait for")]
                     std::thread::sleep(pause.min(left));
                     pause = (pause * 2).min(Duration::from_millis(20));
                 }
@@ -98,8 +100,12 @@ impl Stream {
     /// # Errors
     /// `Os` when no descriptors are left.
     pub fn pair() -> Result<(Self, Self)> {
-        let (a, b) = Socket::pair(Domain::UNIX, Type::STREAM, None).map_err(|e| Error::from_io(&e, "make pair"))?;
-        let shared = |s: Socket| Self { handle: Arc::new(Handle::new(s.into(), Sharing::Shared)), medium: Medium::Socket };
+        let (a, b) =
+            Socket::pair(Domain::UNIX, Type::STREAM, None).map_err(|e| Error::from_io(&e, "make pair"))?;
+        let shared = |s: Socket| Self {
+            handle: Arc::new(Handle::new(s.into(), Sharing::Shared)),
+            medium: Medium::Socket,
+        };
         Ok((shared(a), shared(b)))
     }
 
@@ -108,7 +114,8 @@ impl Stream {
     /// # Errors
     /// `Os` with EBADF when it is not open.
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
-        let is_socket = sys::kind_of_fd(fd.as_raw_fd()).map_err(|e| Error::from_io(&e, "adopt descriptor"))?;
+        let is_socket =
+            sys::kind_of_fd(fd.as_raw_fd()).map_err(|e| Error::from_io(&e, "adopt descriptor"))?;
         let tcp = is_socket && SockRef::from(&fd).local_addr().is_ok_and(|a| a.is_ipv4() || a.is_ipv6());
         let medium = match (is_socket, tcp) {
             (true, true) => Medium::Tcp,
@@ -132,9 +139,6 @@ impl Stream {
     /// # Errors
     /// `Timeout`, `WouldBlock` (only with [`Deadline::NOW`]), `Closed`, `Interrupted`, `Os`.
     pub fn recv(&self, buf: &mut [u8], deadline: Deadline) -> Result<usize> {
-        if self.medium != Medium::Pipe {
-            return self.handle.drive("receive", Interest::Read, deadline, |fd| sys::recv(fd, buf));
-        }
         self.recv_uninit(sys::as_uninit(buf), deadline)
     }
 
@@ -144,9 +148,11 @@ impl Stream {
     /// As [`recv`](Self::recv).
     pub fn recv_uninit(&self, buf: &mut [MaybeUninit<u8>], deadline: Deadline) -> Result<usize> {
         let pipe = self.medium == Medium::Pipe;
-        self.handle.drive("receive", Interest::Read, deadline, |fd| {
+        let n = self.handle.drive("receive", Interest::Read, deadline, |fd| {
             if pipe { sys::read_pipe(fd, buf) } else { sys::recv_uninit(fd, buf) }
-        })
+        })?;
+        self.handle.count_received(n);
+        Ok(n)
     }
 
     /// Sends what the kernel takes, at least one byte unless `buf` is empty; returns how many.
@@ -164,9 +170,11 @@ impl Stream {
     /// As [`send`](Self::send).
     pub fn send_vectored(&self, bufs: &[IoSlice<'_>], deadline: Deadline) -> Result<usize> {
         let pipe = self.medium == Medium::Pipe;
-        self.handle.drive("send", Interest::Write, deadline, |fd| {
+        let n = self.handle.drive("send", Interest::Write, deadline, |fd| {
             if pipe { sys::write_pipe(fd, bufs, true) } else { sys::send_vectored(fd, bufs) }
-        })
+        })?;
+        self.handle.count_sent(n);
+        Ok(n)
     }
 
     /// Sends all of `buf`. After an error an unknown part of it has been sent.
@@ -259,6 +267,19 @@ impl Stream {
     /// `State` when a call is inside, `Closed`.
     pub fn into_fd(self) -> Result<OwnedFd> {
         Ok(sys::own_fd(self.handle.detach()?))
+    }
+
+    /// The bytes received and sent so far, of all clones together.
+    #[must_use]
+    pub fn traffic(&self) -> (u64, u64) {
+        self.handle.traffic()
+    }
+
+    /// Leaves the connection to another process that has it too: this copy is closed without a trace.
+    pub(crate) fn forget(&self) {
+        if let Ok(fd) = self.handle.detach() {
+            sys::close_fd(fd);
+        }
     }
 
     pub(crate) fn quick_ack(&self) {

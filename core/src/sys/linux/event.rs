@@ -156,6 +156,16 @@ impl Epoll {
         self.control(libc::EPOLL_CTL_MOD, fd, interest.epoll_bits(), token)
     }
 
+    /// Has an edge-triggered `fd` reported again if it is ready.
+    pub(crate) fn rearm(&self, fd: RawFd, token: u64) -> io::Result<()> {
+        self.control(
+            libc::EPOLL_CTL_MOD,
+            fd,
+            Interest::Both.epoll_bits() | libc::EPOLLET.cast_unsigned(),
+            token,
+        )
+    }
+
     pub(crate) fn remove(&self, fd: RawFd) -> io::Result<()> {
         self.control(libc::EPOLL_CTL_DEL, fd, 0, 0)
     }
@@ -163,9 +173,9 @@ impl Epoll {
     /// Waits for events; 0 when the deadline passed.
     pub(crate) fn wait(&self, events: &mut [Event], deadline: Deadline) -> io::Result<usize> {
         // Rounded up: waking early would make the caller spin through the last millisecond.
-        let limit = deadline.remaining().map_or(-1, |span| {
-            i32::try_from(span.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
-        });
+        let limit = deadline
+            .remaining()
+            .map_or(-1, |span| i32::try_from(span.as_micros().div_ceil(1000)).unwrap_or(i32::MAX));
         let room = i32::try_from(events.len()).unwrap_or(i32::MAX);
         let count = syscall!(epoll_wait(self.0.as_raw_fd(), events.as_mut_ptr().cast(), room, limit))?;
         Ok(usize::try_from(count).unwrap_or(0))

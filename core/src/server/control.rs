@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Stopping a server and counting what it does.
+#![forbid(unsafe_code)]
+
+use crate::error::{Error, Kind, Result};
+use crate::net::Address;
+use crate::sys::Wake;
+use crate::time::Deadline;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What a server does with a connection it has no room for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overload {
+    /// Leaves it in the kernel's queue until there is room.
+    #[default]
+    Block,
+    /// Accepts it and closes it at once, so that the client knows.
+    Reject,
+}
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident,)+) => {
+        /// What a server has done since it was made.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        #[non_exhaustive]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: u64,)+
+        }
+
+        // ORDER server-stats: counters that guard no memory; a reader may see them a moment apart.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $(pub(crate) $name: AtomicU64,)+
+        }
+
+        impl Counters {
+            fn read(&self) -> Stats {
+                Stats { $($name: self.$name.load(Ordering::Relaxed),)+ }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Connections accepted, the rejected ones included.
+    connections,
+    /// Connections open now.
+    active,
+    /// Connections closed at once because there was no room.
+    rejected,
+    /// Requests handled: frames, datagrams, or whole connections of a stream server.
+    requests,
+    /// Bytes received.
+    bytes_received,
+    /// Bytes sent.
+    bytes_sent,
+    /// Handlers that returned an error or panicked.
+    failures,
+    /// Connections whose peer could not authenticate in time.
+    auth_failures,
+    /// Connections cut off for breaking a limit: a frame over the cap, too slow, not reading.
+    limit_failures,
+    /// Failures of accept itself, such as no descriptors left.
+    accept_failures,
+    /// Nanoseconds spent in handlers, of all threads together.
+    handler_nanos,
+}
+
+pub(crate) fn add(counter: &AtomicU64, n: u64) {
+    counter.fetch_add(n, Ordering::Relaxed);
+}
+
+const RUNNING: u8 = 0;
+const DRAINING: u8 = 1;
+const ABORTING: u8 = 2;
+
+#[derive(Debug)]
+pub(crate) struct Control {
+    phase: AtomicU8,
+    wake: Wake,
+    pub(crate) counters: Counters,
+    serving: AtomicBool,
+    finish: Mutex<Finish>,
+    finished: Condvar,
+    drain: Duration,
+    address: Address,
+}
+
+#[derive(Debug, Default)]
+struct Finish {
+    /// When what is left is cut off; set by whoever notices the stop first.
+    cut: Option<Deadline>,
+    done: bool,
+}
+
+impl Control {
+    pub(crate) fn new(address: Address, drain: Duration) -> Result<Self> {
+        Ok(Self {
+            phase: AtomicU8::new(RUNNING),
+            wake: Wake::new().map_err(|e| Error::from_io(&e, "make server"))?,
+            counters: Counters::default(),
+            serving: AtomicBool::new(false),
+            finish: Mutex::default(),
+            finished: Condvar::new(),
+            drain,
+            address,
+        })
+    }
+
+    /// A descriptor that is readable once the server is to stop.
+    pub(crate) fn wake_fd(&self) -> RawFd {
+        self.wake.fd()
+    }
+
+    pub(crate) fn stopping(&self) -> bool {
+        self.phase.load(Ordering::SeqCst) != RUNNING
+    }
+
+    pub(crate) fn aborting(&self) -> bool {
+        self.phase.load(Ordering::SeqCst) == ABORTING
+    }
+
+    /// Marks the start of serving; it can be done once.
+    pub(crate) fn begin(&self) -> Result<()> {
+        if self.serving.swap(true, Ordering::SeqCst) {
+            return Err(Error::with_detail(
+                Kind::State,
+                "serve",
+                "this server is serving, or has served; make another",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Until when running handlers may go on.
+    pub(crate) fn cut(&self) -> Deadline {
+        if self.aborting() {
+            return Deadline::NOW;
+        }
+        let mut finish = self.lock();
+        *finish.cut.get_or_insert_with(|| Deadline::after(self.drain))
+    }
+
+    pub(crate) fn end(&self) {
+        self.phase.fetch_max(DRAINING, Ordering::SeqCst);
+        self.lock().done = true;
+        self.finished.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Finish> {
+        self.finish.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self, phase: u8) {
+        self.phase.fetch_max(phase, Ordering::SeqCst);
+        self.wake.set();
+    }
+}
+
+/// Stops a server and reads its statistics, from any thread. Clones are of the same server.
+#[derive(Clone, Debug)]
+pub struct ServerHandle {
+    pub(crate) control: Arc<Control>,
+}
+
+impl ServerHandle {
+    /// Where the server listens; the port is the one the kernel chose where 0 was asked for.
+    #[must_use]
+    pub fn address(&self) -> &Address {
+        &self.control.address
+    }
+
+    /// Begins the shutdown and returns at once: nothing new is accepted, what runs may finish until the
+    /// drain deadline of the server's options. May be called in a signal handler.
+    pub fn request_shutdown(&self) {
+        self.control.stop(DRAINING);
+    }
+
+    /// Shuts down and waits for the end: what runs may finish until `deadline`, then it is cut off.
+    ///
+    /// # Errors
+    /// `Timeout`: a handler did not return although its connection was closed; its thread is left to
+    /// itself. It also comes where serving has not begun yet; it will end as soon as it does.
+    pub fn shutdown(&self, deadline: Deadline) -> Result<()> {
+        {
+            let mut finish = self.control.lock();
+            finish.cut = Some(finish.cut.map_or(deadline, |cut| cut.min(deadline)));
+        }
+        self.control.stop(DRAINING);
+        // Cut-off handlers get a moment to see their connection closed.
+        let patience = deadline.remaining().map(|left| left + Duration::from_secs(1));
+        self.wait(Deadline::after_opt(patience))
+    }
+
+    /// Cuts off everything at once and returns; does not wait for the end.
+    pub fn abort(&self) {
+        self.control.stop(ABORTING);
+    }
+
+    /// Waits until serving has ended.
+    ///
+    /// # Errors
+    /// `Timeout`.
+    pub fn wait(&self, deadline: Deadline) -> Result<()> {
+        let mut finish = self.control.lock();
+        while !finish.done {
+            finish = match deadline.remaining() {
+                None => self.control.finished.wait(finish).unwrap_or_else(PoisonError::into_inner),
+                Some(left) if left.is_zero() => {
+                    return Err(Error::with_detail(
+                        Kind::Timeout,
+                        "shut down",
+                        "a handler has not returned yet",
+                    ));
+                }
+                Some(left) => {
+                    self.control.finished.wait_timeout(finish, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// Whether the server is to stop or has stopped.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.control.stopping()
+    }
+
+    /// What the server has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.control.counters.read()
+    }
+}
+
+/// Runs a handler, counting its time and what became of it. `None` when it failed or panicked.
+pub(crate) fn run_counted<T>(counters: &Counters, body: impl FnOnce() -> Result<T>) -> Option<T> {
+    let started = Instant::now();
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+    let nanos = u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+    add(&counters.handler_nanos, nanos);
+    match outcome {
+        Ok(Ok(value)) => Some(value),
+        Ok(Err(_)) | Err(_) => {
+            add(&counters.failures, 1);
+            None
+        }
+    }
+}

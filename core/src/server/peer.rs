@@ -1,0 +1,583 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One connection of a message server.
+//!
+//! # Who runs it
+//! `claim` is idle, running or again. A thread that gets an event takes an idle connection and runs it; an
+//! event for a running one only marks it *again*, and the thread that runs it looks once more before it
+//! lets go. So a connection is in one thread's hands at a time, its replies in the order of its requests.
+//!
+//! # What it keeps
+//! Nothing while it is idle: bytes are read into the worker's memory and only an unfinished frame, or
+//! output the client does not take, is kept here.
+#![forbid(unsafe_code)]
+
+use super::control::{Control, add, run_counted};
+use super::crew::Lease;
+use super::message::{MessageHandler, MessageOptions};
+use crate::auth::{Answer, AuthOptions, Challenge, Role, Scheme, Step};
+use crate::error::{Error, Kind, Result};
+use crate::frame::{Format, HeadProgress};
+use crate::net::Address;
+use crate::sys;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+const IDLE: u8 = 0;
+const RUNNING: u8 = 1;
+const AGAIN: u8 = 2;
+
+/// What a worker reads into.
+const SCRATCH: usize = 64 << 10;
+/// Output of one turn is sent off when it has grown to this.
+const OUTPUT_STEP: usize = 256 << 10;
+/// How many full reads one connection gets before others have their turn.
+const ROUNDS: usize = 8;
+
+/// Memory that a worker uses for whichever connection it runs.
+pub(crate) struct Scratch {
+    input: Box<[u8]>,
+    output: Vec<u8>,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { input: vec![0; SCRATCH].into(), output: Vec::new() }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Peer {
+    number: u64,
+    fd: OwnedFd,
+    address: Address,
+    claim: AtomicU8,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    phase: Phase,
+    /// An unfinished frame.
+    input: Vec<u8>,
+    /// What the client has not taken yet is `output[sent..]`.
+    output: Vec<u8>,
+    sent: usize,
+    /// What the connection is waiting for, and when it is cut off if that does not come.
+    clock: Clock,
+    expires: Option<Instant>,
+}
+
+/// What a connection is waiting for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Clock {
+    /// The next request.
+    Idle,
+    /// The rest of a request.
+    Request,
+    /// The client, to take what was sent to it.
+    Output,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Greeting(Box<Greeting>),
+    Open,
+    /// Nothing more is read; what is left of the output is sent.
+    Closing,
+}
+
+/// Where a handshake stands: which message of the client is next.
+#[derive(Debug)]
+enum Greeting {
+    Response(Challenge, Answer),
+    Challenge(Answer),
+    Verdict(Answer),
+    Digest(crate::auth::Tag),
+}
+
+/// What is to become of the connection after a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Keep,
+    /// There is more to do at once, after others.
+    Again,
+    Close,
+}
+
+/// What one read brought.
+struct Round {
+    /// Something complete arrived.
+    handled: bool,
+    /// There may be more to read.
+    more: bool,
+}
+
+/// A request in the hands of its handler.
+#[derive(Debug)]
+pub struct Request<'a> {
+    body: &'a [u8],
+    peer: &'a Address,
+    connection: u64,
+    format: Format,
+    output: &'a mut Vec<u8>,
+    close: bool,
+    lease: &'a Lease<'a>,
+}
+
+impl Request<'_> {
+    /// What the client sent.
+    #[must_use]
+    pub fn body(&self) -> &[u8] {
+        self.body
+    }
+
+    /// Where it comes from.
+    #[must_use]
+    pub fn peer(&self) -> &Address {
+        self.peer
+    }
+
+    /// A number for the connection, different from that of every other open one.
+    #[must_use]
+    pub fn connection(&self) -> u64 {
+        self.connection
+    }
+
+    /// Sends a frame back. A request may have no reply or several; they leave when the handler returns.
+    ///
+    /// # Errors
+    /// `FrameTooLarge`: nothing was sent.
+    pub fn reply(&mut self, body: &[u8]) -> Result<()> {
+        self.reply_vectored(&[IoSlice::new(body)])
+    }
+
+    /// Like [`reply`](Self::reply), from several buffers.
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply).
+    pub fn reply_vectored(&mut self, bodies: &[IoSlice<'_>]) -> Result<()> {
+        let length = bodies.iter().map(|b| b.len() as u64).sum();
+        let head = self.format.encode(length)?;
+        self.output.extend_from_slice(head.bytes());
+        for body in bodies {
+            self.output.extend_from_slice(body);
+        }
+        Ok(())
+    }
+
+    /// Ends the connection after the replies have been sent.
+    pub fn close(&mut self) {
+        self.close = true;
+    }
+
+    /// Tells the server that the handler is about to block, so that others are served at once. Without it
+    /// the server finds out by itself, within some milliseconds.
+    pub fn will_block(&self) {
+        self.lease.release();
+    }
+}
+
+/// What a turn needs to know of the server.
+pub(crate) struct Server<'a, H> {
+    pub(crate) options: &'a MessageOptions,
+    pub(crate) handler: &'a H,
+    pub(crate) control: &'a Control,
+    pub(crate) lease: &'a Lease<'a>,
+}
+
+impl State {
+    /// A frame that has begun has to be complete in time, and output has to be taken in time.
+    fn set_clock(&mut self, progress: bool, options: &MessageOptions) {
+        if matches!(self.phase, Phase::Greeting(_)) {
+            return;
+        }
+        let (clock, limit) = if !self.output.is_empty() {
+            (Clock::Output, options.request_timeout)
+        } else if !self.input.is_empty() {
+            (Clock::Request, options.request_timeout)
+        } else {
+            (Clock::Idle, options.idle_timeout)
+        };
+        if clock != self.clock || progress || self.expires.is_none() {
+            self.clock = clock;
+            self.expires = limit.and_then(|limit| Instant::now().checked_add(limit));
+        }
+    }
+}
+
+impl Peer {
+    pub(super) fn new(number: u64, fd: OwnedFd, address: Address) -> Self {
+        let state = State {
+            phase: Phase::Open,
+            input: Vec::new(),
+            output: Vec::new(),
+            sent: 0,
+            clock: Clock::Idle,
+            expires: None,
+        };
+        Self { number, fd, address, claim: AtomicU8::new(IDLE), state: Mutex::new(state) }
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub(super) fn fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the connection; false when another thread has it, which will then look again.
+    pub(super) fn claim(&self) -> bool {
+        let taken = self.claim.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |claim| {
+            Some(if claim == IDLE { RUNNING } else { AGAIN })
+        });
+        taken == Ok(IDLE)
+    }
+
+    /// Lets go of the connection; false when an event came meanwhile: run it once more.
+    pub(super) fn let_go(&self) -> bool {
+        if self.claim.compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            return true;
+        }
+        self.claim.store(RUNNING, Ordering::SeqCst);
+        false
+    }
+
+    /// Lets go of the connection although an event came meanwhile; the caller has it reported again.
+    pub(super) fn release(&self) {
+        self.claim.store(IDLE, Ordering::SeqCst);
+    }
+
+    /// When the connection expires.
+    pub(super) fn expires(&self) -> Option<Instant> {
+        self.state().expires
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_quiet(&self) -> bool {
+        let state = self.state();
+        state.input.is_empty() && state.output.is_empty() && matches!(state.phase, Phase::Open)
+    }
+
+    pub(super) fn is_greeting(&self) -> bool {
+        matches!(self.state().phase, Phase::Greeting(_))
+    }
+
+    /// Makes whoever waits for the connection see its end.
+    pub(super) fn cut(&self) {
+        sys::shutdown_both(self.fd());
+    }
+
+    /// Begins the handshake, if there is to be one. The connection is claimed.
+    pub(super) fn greet(&self, auth: &AuthOptions, control: &Control) -> Result<()> {
+        let mut state = self.state();
+        let mut output = Vec::new();
+        let greeting = match auth.scheme {
+            Scheme::Multiprocessing => {
+                let (challenge, message) = Challenge::new(&auth.key, auth.policy, Role::Server)?;
+                append(&mut output, &message)?;
+                Greeting::Response(challenge, Answer::new(&auth.key, auth.policy, Role::Server))
+            }
+            Scheme::Course => {
+                let (nonce, tag) = crate::auth::course_challenge(&auth.key, auth.policy.digest)?;
+                output.extend_from_slice(&nonce);
+                Greeting::Digest(tag)
+            }
+        };
+        state.phase = Phase::Greeting(Box::new(greeting));
+        state.expires = Instant::now().checked_add(auth.deadline);
+        self.send_off(&mut state, &mut output, control).map_err(|()| Error::new(Kind::Closed, "greet"))
+    }
+
+    /// One turn: sends what waits, reads, handles complete frames, sends the replies.
+    pub(super) fn turn<H: MessageHandler>(&self, server: &Server<'_, H>, scratch: &mut Scratch) -> Fate {
+        let mut state = self.state();
+        let unsent = state.output.len() - state.sent;
+        if self.flush(&mut state, server.control).is_err() {
+            return Fate::Close;
+        }
+        let mut progress = state.output.len() - state.sent < unsent;
+        let mut fate = Fate::Again;
+        for _ in 0..ROUNDS {
+            if matches!(state.phase, Phase::Closing) {
+                fate = if state.output.is_empty() { Fate::Close } else { Fate::Keep };
+                break;
+            }
+            if state.output.len() - state.sent > server.options.max_unsent {
+                // The client does not read: neither do we, until it does. Its room is a new event.
+                fate = Fate::Keep;
+                break;
+            }
+            match self.round(&mut state, server, scratch) {
+                Ok(round) => {
+                    progress |= round.handled;
+                    if !round.more {
+                        fate = Fate::Keep;
+                        break;
+                    }
+                }
+                Err(()) => return Fate::Close,
+            }
+        }
+        if fate == Fate::Keep && matches!(state.phase, Phase::Closing) && state.output.is_empty() {
+            return Fate::Close;
+        }
+        state.set_clock(progress, server.options);
+        fate
+    }
+
+    /// Reads once and handles what is complete.
+    fn round<H: MessageHandler>(
+        &self,
+        state: &mut State,
+        server: &Server<'_, H>,
+        scratch: &mut Scratch,
+    ) -> std::result::Result<Round, ()> {
+        let counters = &server.control.counters;
+        let Scratch { input, output } = scratch;
+        output.clear();
+        let was_partial = !state.input.is_empty();
+        let (n, room) = if was_partial {
+            let step = state.input.len().clamp(4096, 8 << 20);
+            if state.input.try_reserve(step).is_err() {
+                return Err(());
+            }
+            let spare = state.input.spare_capacity_mut();
+            let room = spare.len();
+            let n = receive(|| sys::recv_uninit(self.fd.as_raw_fd(), spare))?;
+            sys::commit(&mut state.input, n.unwrap_or(0));
+            (n, room)
+        } else {
+            (receive(|| sys::recv(self.fd.as_raw_fd(), input))?, input.len())
+        };
+        let Some(n) = n else { return Ok(Round { handled: false, more: false }) };
+        if n == 0 {
+            return Err(());
+        }
+        add(&counters.bytes_received, n as u64);
+        let mut kept = std::mem::take(&mut state.input);
+        let bytes = if was_partial { kept.as_slice() } else { input.get(..n).unwrap_or_default() };
+        let used = match self.consume(state, bytes, server, output) {
+            Ok(used) => used,
+            Err(error) => {
+                if error.kind() != Kind::Handler {
+                    add(&counters.limit_failures, 1);
+                }
+                // Replies to the requests before the bad one, or the word that the key was wrong.
+                let _ = self.send_off(state, output, server.control);
+                return Err(());
+            }
+        };
+        let rest = bytes.len() - used;
+        if was_partial {
+            kept.drain(..used);
+            if rest > 0 {
+                state.input = kept;
+            }
+        } else if rest > 0 {
+            state.input = bytes.get(used..).unwrap_or_default().to_vec();
+        }
+        self.send_off(state, output, server.control)?;
+        Ok(Round { handled: used > 0, more: n == room })
+    }
+
+    /// Handles the complete frames at the start of `bytes`; returns how many bytes they took.
+    fn consume<H: MessageHandler>(
+        &self,
+        state: &mut State,
+        bytes: &[u8],
+        server: &Server<'_, H>,
+        output: &mut Vec<u8>,
+    ) -> Result<usize> {
+        let mut used = 0;
+        while let Phase::Greeting(_) = state.phase {
+            let Some(n) = self.greeted(state, bytes.get(used..).unwrap_or_default(), server, output)? else {
+                return Ok(used);
+            };
+            used += n;
+        }
+        let counters = &server.control.counters;
+        if self.complete(server.options.format, bytes.get(used..).unwrap_or_default())?.is_none() {
+            return Ok(used);
+        }
+        let mut failure = None;
+        let mut requests = 0;
+        let ran = run_counted(counters, || {
+            while let Phase::Open = state.phase {
+                let rest = bytes.get(used..).unwrap_or_default();
+                let (head, length) = match self.complete(server.options.format, rest) {
+                    Ok(Some(found)) => found,
+                    Ok(None) => break,
+                    Err(error) => {
+                        failure = Some(error);
+                        break;
+                    }
+                };
+                let body = rest.get(head..head + length).unwrap_or_default();
+                used += head + length;
+                requests += 1;
+                let mut request = Request {
+                    body,
+                    peer: &self.address,
+                    connection: self.number,
+                    format: server.options.format,
+                    output,
+                    close: false,
+                    lease: server.lease,
+                };
+                server.handler.handle(&mut request)?;
+                if request.close {
+                    state.phase = Phase::Closing;
+                }
+                if output.len() > OUTPUT_STEP && self.send_off(state, output, server.control).is_err() {
+                    state.phase = Phase::Closing;
+                }
+            }
+            Ok(())
+        });
+        add(&counters.requests, requests);
+        match (ran, failure) {
+            (None, _) => Err(Error::new(Kind::Handler, "handle request")),
+            (_, Some(error)) => Err(error),
+            _ => Ok(used),
+        }
+    }
+
+    /// The lengths of head and body of the frame at the start of `bytes`, if it is all there.
+    fn complete(&self, format: Format, bytes: &[u8]) -> Result<Option<(usize, usize)>> {
+        let HeadProgress::Complete { head, body } = format.decode(bytes)? else { return Ok(None) };
+        let body = usize::try_from(body).unwrap_or(usize::MAX);
+        Ok((bytes.len() - head >= body).then_some((head, body)))
+    }
+
+    /// Goes on with the handshake; the bytes it took, or `None` when a message is not complete.
+    fn greeted<H>(
+        &self,
+        state: &mut State,
+        bytes: &[u8],
+        server: &Server<'_, H>,
+        output: &mut Vec<u8>,
+    ) -> Result<Option<usize>> {
+        let Phase::Greeting(greeting) = &mut state.phase else { return Ok(Some(0)) };
+        let format = Format::MULTIPROCESSING.with_cap(crate::auth::MESSAGE_MAX);
+        let fail = |error: Error| {
+            add(&server.control.counters.auth_failures, 1);
+            // Kind::Handler: counted already.
+            Error::with_detail(Kind::Handler, "authenticate", error.to_string())
+        };
+        let (message, used) = if let Greeting::Digest(tag) = &**greeting {
+            let length = tag.bytes().len();
+            let Some(message) = bytes.get(..length) else { return Ok(None) };
+            (message, length)
+        } else {
+            let Some((head, length)) = self.complete(format, bytes).map_err(fail)? else { return Ok(None) };
+            (bytes.get(head..head + length).unwrap_or_default(), head + length)
+        };
+        // A stock client leaves Nagle's algorithm on: its next message waits for our acknowledgement.
+        sys::quick_ack(self.fd());
+        let next = step(greeting, message, output).map_err(fail)?;
+        match next {
+            Some(next) => **greeting = next,
+            None => {
+                state.phase = Phase::Open;
+                state.expires = None;
+            }
+        }
+        Ok(Some(used))
+    }
+
+    fn flush(&self, state: &mut State, control: &Control) -> std::result::Result<(), ()> {
+        while state.sent < state.output.len() {
+            let rest = state.output.get(state.sent..).unwrap_or_default();
+            match send(self.fd(), rest)? {
+                Some(n) => {
+                    add(&control.counters.bytes_sent, n as u64);
+                    state.sent += n;
+                }
+                None => return Ok(()),
+            }
+        }
+        state.output = Vec::new();
+        state.sent = 0;
+        Ok(())
+    }
+
+    /// Sends `output`, after what waits already; keeps what the client does not take now.
+    fn send_off(
+        &self,
+        state: &mut State,
+        output: &mut Vec<u8>,
+        control: &Control,
+    ) -> std::result::Result<(), ()> {
+        let mut rest = output.as_slice();
+        if state.output.is_empty() {
+            while !rest.is_empty() {
+                let Some(n) = send(self.fd(), rest)? else { break };
+                add(&control.counters.bytes_sent, n as u64);
+                rest = rest.get(n..).unwrap_or_default();
+            }
+        }
+        state.output.extend_from_slice(rest);
+        output.clear();
+        Ok(())
+    }
+}
+
+/// One message of a handshake: what is to be sent, and what comes next (`None`: it is over).
+fn step(greeting: &Greeting, message: &[u8], output: &mut Vec<u8>) -> Result<Option<Greeting>> {
+    let refused = |why: &'static str| Error::with_detail(Kind::AuthFailed, "authenticate", why);
+    match greeting {
+        Greeting::Response(challenge, answer) => match challenge.response(message)? {
+            Step::Finish(verdict) | Step::Send(verdict) => {
+                append(output, &verdict)?;
+                Ok(Some(Greeting::Challenge(answer.clone())))
+            }
+            Step::Refuse(verdict, why) => {
+                append(output, &verdict)?;
+                Err(refused(why))
+            }
+            Step::Done => Ok(None),
+        },
+        Greeting::Challenge(answer) => {
+            append(output, &answer.challenge(message)?)?;
+            Ok(Some(Greeting::Verdict(answer.clone())))
+        }
+        Greeting::Verdict(answer) => answer.verdict(message).map(|()| None),
+        Greeting::Digest(tag) => {
+            if tag.verify(message) {
+                Ok(None)
+            } else {
+                Err(refused("digest received was wrong"))
+            }
+        }
+    }
+}
+
+fn append(output: &mut Vec<u8>, message: &[u8]) -> Result<()> {
+    output.extend_from_slice(Format::MULTIPROCESSING.encode(message.len() as u64)?.bytes());
+    output.extend_from_slice(message);
+    Ok(())
+}
+
+/// Reads once: `None` when nothing is there, an error when the connection is gone.
+fn receive(mut read: impl FnMut() -> io::Result<usize>) -> std::result::Result<Option<usize>, ()> {
+    loop {
+        return match read() {
+            Ok(n) => Ok(Some(n)),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => Err(()),
+        };
+    }
+}
+
+fn send(fd: RawFd, bytes: &[u8]) -> std::result::Result<Option<usize>, ()> {
+    receive(|| sys::send_vectored(fd, &[IoSlice::new(bytes)]))
+}
