@@ -160,7 +160,7 @@ def play(server: Peer, client: Peer, family: str, timeout: float) -> Cell:
 
 def python_peer(name: str, executable: str, module: str | None = None, path: str | None = None) -> Peer:
     """stock_peer.py under an interpreter, over the standard library or over carrick."""
-    command = (executable, str(HERE / "stock_peer.py"))
+    command: tuple[str, ...] = (executable, str(HERE / "stock_peer.py"))
     if module is not None:
         command += ("--module", module)
     parts = [part for part in (path, os.environ.get("PYTHONPATH")) if part]

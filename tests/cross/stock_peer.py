@@ -82,6 +82,7 @@ def listener(module: Any, args: argparse.Namespace) -> int:
 
 def exchange(connection: Any, word: str) -> None:
     """Send one message and check that it comes back."""
+    sent: object
     if word == "pickle":
         connection.send(PICKLED_OBJECT)
         sent, back = PICKLED_OBJECT, connection.recv()

@@ -59,8 +59,7 @@ def fixed(file: str, *values: bytes | str | int) -> Case:
 def custom(name: str, length: int) -> bytes:
     """The header of a length in a format such as i32le, or OverflowError."""
     bits = int("".join(filter(str.isdigit, name)))
-    order = "big" if name.endswith("be") else "little"
-    return length.to_bytes(bits // 8, order, signed=name.startswith("i"))
+    return length.to_bytes(bits // 8, "big" if name.endswith("be") else "little", signed=name.startswith("i"))
 
 
 def frames() -> Iterator[Case]:

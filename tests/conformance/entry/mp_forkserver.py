@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""CPython's _test_multiprocessing under forkserver, as test.test_multiprocessing_forkserver has it."""
+
+import test._test_multiprocessing
+
+test._test_multiprocessing.install_tests_in_module_dict(globals(), "forkserver")

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Which of CPython's test classes are run, and which module each suite is about."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+VERSIONS = ("3.11", "3.12", "3.13")
+START_METHODS = ("fork", "spawn", "forkserver")
+ALL_CLASSES = frozenset({"*"})
+
+# The classes of _test_multiprocessing about multiprocessing.connection, less With{Processes,Threads}.
+CONNECTION = frozenset(
+    {
+        "ChallengeResponseTest",
+        "OtherTest",
+        "TestConnection",
+        "TestIgnoreEINTR",
+        "TestInvalidFamily",
+        "TestInvalidHandle",
+        "TestListener",
+        "TestListenerClient",
+        "TestPicklingConnections",
+        "TestPoll",
+        "TestPollEintr",
+        "TestTimeouts",
+        "TestWait",
+    }
+)
+
+# Classes about something else that stands on Connection, or that watches the package's surface.
+AROUND = frozenset(
+    {
+        "MiscTestCase",
+        "TestCloseFds",
+        "TestFlags",
+        "TestImportStar",
+        "TestManagerExceptions",
+        "TestManagerRestart",
+        "TestMyManager",
+        "TestNoForkBomb",
+        "TestQueue",
+        "TestRemoteManager",
+        "TestSimpleQueue",
+        "TestStartMethod",
+        "TestStdinBadfiledescriptor",
+    }
+)
+
+# Classes that a version does not have yet.
+SINCE = {"ChallengeResponseTest": (3, 12), "TestManagerExceptions": (3, 13)}
+
+# They bind one fixed abstract address, so two of them cannot run at once on a machine.
+ALONE = frozenset({"TestListener"})
+
+_FLAVOUR = re.compile("^With(Processes|Threads|Manager)")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A module with tests, the module it tests, its classes by group, the share of passes to keep."""
+
+    name: str
+    module: str
+    subject: str
+    groups: tuple[tuple[str, frozenset[str]], ...]
+    share: float
+
+    def selects(self, group: str, test_class: str) -> bool:
+        """Whether a class belongs to the group."""
+        wanted = dict(self.groups).get(group, frozenset())
+        return wanted == ALL_CLASSES or source_class(test_class) in wanted
+
+    def absent(self, group: str, version: tuple[int, int, int], found: set[str]) -> set[str]:
+        """The classes of the group that this version should have and has not."""
+        wanted = dict(self.groups).get(group, frozenset()) - ALL_CLASSES
+        there = {source_class(name) for name in found}
+        return {name for name in wanted - there if version >= SINCE.get(name, (3, 0))}
+
+
+def source_class(test_class: str) -> str:
+    """The class as the source names it: WithProcessesTestPoll is TestPoll (`_TestPoll` there)."""
+    return _FLAVOUR.sub("", test_class).removeprefix("_")
+
+
+def suites() -> dict[str, Suite]:
+    """Every suite by name."""
+    whole = (("connection", ALL_CLASSES),)
+    found = [
+        Suite("test_socketserver", "test.test_socketserver", "socketserver", whole, 1.0),
+        Suite("test_hmac", "test.test_hmac", "hmac", whole, 1.0),
+    ]
+    groups = (("connection", CONNECTION), ("around", AROUND))
+    found += [
+        Suite(f"mp_{method}", f"mp_{method}", "multiprocessing.connection", groups, 0.98)
+        for method in START_METHODS
+    ]
+    return {suite.name: suite for suite in found}
