@@ -223,8 +223,12 @@ def arguments() -> argparse.Namespace:
 def main() -> int:
     """Run what the command line asks for."""
     started = time.monotonic()
-    session = Session(arguments())
-    args = session.args
+    args = arguments()
+    try:
+        session = Session(args)
+    except (comparison.BadExpectation, KeyError) as error:
+        print(f"FAULT: {error}")
+        return 1
     found = interpreters.discover()
     chosen = interpreters.one_per_minor(found, with_suite=True)
     for one in found:
