@@ -12,6 +12,7 @@
 //! In-process channels are [`crossbeam_channel`](channel)'s. docs/architecture.md has the whole picture.
 
 pub mod auth;
+mod blocking;
 mod error;
 pub mod frame;
 pub mod interrupt;

@@ -280,6 +280,15 @@ impl<T: Transport> Connection<T> {
         reader.body(&self.transport, length, open(length)?, deadline)
     }
 
+    /// Waits for the next frame and tells its length; the frame stays for the next receive.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv).
+    pub fn next_length(&self, deadline: Deadline) -> Result<u64> {
+        let mut held = self.reader.take("receive frame", deadline)?;
+        held.get()?.head(&self.transport, self.format, self.transport.may_read_ahead(), deadline)
+    }
+
     /// Whether a frame, or the end of the stream, could be received without waiting for its first byte.
     ///
     /// # Errors

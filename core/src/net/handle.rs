@@ -224,6 +224,7 @@ where
         return result;
     }
     interrupt::check(operation)?;
+    crate::blocking::about_to_block();
     loop {
         let waker = (waiter.waker)().map_err(|e| Error::from_io(&e, operation))?;
         // The waker exists now, so a close from here on sets it, and one before is seen here.

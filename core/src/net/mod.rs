@@ -17,6 +17,7 @@ mod handle;
 mod listener;
 mod options;
 mod poller;
+mod readiness;
 mod spin;
 mod stream;
 
@@ -25,6 +26,7 @@ pub use datagram::Datagram;
 pub use listener::{ListenOptions, Listener};
 pub use options::SocketOptions;
 pub use poller::{Poller, Readiness, Ready};
+pub use readiness::{is_socket, readable};
 pub use spin::Spin;
 pub use stream::{Shutdown, Stream};
 

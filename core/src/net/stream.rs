@@ -5,6 +5,7 @@
 use super::addr::Address;
 use super::handle::{Handle, Sharing};
 use super::options::{sealed, with_handle};
+use super::readiness::is_readable;
 use crate::error::{Error, Kind, Result};
 use crate::frame::Transport;
 use crate::sys::{self, Interest, PollSlot};
@@ -240,12 +241,7 @@ impl Stream {
     /// # Errors
     /// `Closed`, `Interrupted`, `Os`.
     pub fn wait_readable(&self, deadline: Deadline) -> Result<bool> {
-        let waited = self.handle.drive("wait", Interest::Read, deadline, |fd| {
-            match sys::poll(&mut [PollSlot::new(fd, Interest::Read)], Deadline::NOW)? {
-                0 => Err(io::ErrorKind::WouldBlock.into()),
-                _ => Ok(()),
-            }
-        });
+        let waited = self.handle.drive("wait", Interest::Read, deadline, is_readable);
         match waited {
             Ok(()) => Ok(true),
             Err(e) if matches!(e.kind(), Kind::Timeout | Kind::WouldBlock) => Ok(false),

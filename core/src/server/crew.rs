@@ -5,7 +5,7 @@
 //! Exactly one thread, the leader, waits for work. Having found a job it *keeps the lead and runs the job
 //! itself*: no other thread is woken, which is what costs. Only when a job takes long does somebody else
 //! take the lead: the monitor sees that the same job has been running for a tick, or the job says itself
-//! that it is about to block ([`Lease::release`]). So quick jobs run one after the other on one thread with
+//! that it is about to block ([`blocking::about_to_block`], which every wait on a socket of this crate calls). So quick jobs run one after the other on one thread with
 //! no hand-over at all, and slow ones run side by side. Where most jobs turn out slow the crew hands the
 //! lead over before each job, and goes back when they become quick again ([`Crew::eager`]).
 //!
@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 use super::control::{Control, Overload};
+use crate::blocking::{self, Relief};
 use crate::sys::{self, Interest, PollSlot};
 use crate::time::Deadline;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
@@ -60,7 +61,7 @@ pub(crate) trait Source: Send + Sync + 'static {
     fn next(&self, control: &Control) -> Next<Self::Job>;
 
     /// Does a job. It must not panic.
-    fn run(&self, job: Self::Job, lease: &Lease<'_>, control: &Control, worker: &mut Self::Worker);
+    fn run(&self, job: Self::Job, control: &Control, worker: &mut Self::Worker);
 
     /// Nobody can take the lead and the policy is to reject: turn away what comes for a moment.
     fn turn_away(&self, _control: &Control) {}
@@ -98,50 +99,25 @@ pub(crate) struct Crew<S: Source> {
     monitor: OnceLock<Thread>,
 }
 
-trait Leadership: Sync {
-    fn give_up(&self, ticket: u64) -> bool;
-}
-
-/// The lead, as seen by a running job.
-pub struct Lease<'a> {
-    crew: Option<&'a dyn Leadership>,
-    ticket: u64,
-}
-
-impl std::fmt::Debug for Lease<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Lease").finish_non_exhaustive()
-    }
-}
-
-impl Lease<'_> {
-    pub(crate) const NONE: Lease<'static> = Lease { crew: None, ticket: 0 };
-
-    /// Lets another thread go on with the server's work: call it before blocking for a while. Doing so
-    /// twice is harmless.
-    pub fn release(&self) {
-        if let Some(crew) = self.crew {
-            crew.give_up(self.ticket);
-        }
-    }
-}
-
 const BUSY: u64 = 1;
 
-impl<S: Source> Leadership for Crew<S> {
+impl<S: Source> Relief for Crew<S> {
+    fn relieve(&self, ticket: u64) {
+        self.give_up(ticket);
+    }
+}
+
+impl<S: Source> Crew<S> {
+    /// Takes the lead from the job with this ticket, if it still has it.
     fn give_up(&self, ticket: u64) -> bool {
-        let taken = self
-            .lead
-            .compare_exchange(ticket, (ticket | BUSY) + 1, Ordering::SeqCst, Ordering::SeqCst)
-            .is_ok();
+        let next = (ticket | BUSY) + 1;
+        let taken = self.lead.compare_exchange(ticket, next, Ordering::SeqCst, Ordering::SeqCst).is_ok();
         if taken {
             self.fall_vacant();
         }
         taken
     }
-}
 
-impl<S: Source> Crew<S> {
     pub(crate) fn new(
         source: S,
         control: Arc<Control>,
@@ -305,8 +281,9 @@ impl<S: Source> Crew<S> {
         self.score.load(Ordering::Relaxed) >= EAGER
     }
 
-    fn work(&self) {
+    fn work(self: &Arc<Self>) {
         self.lock().starting -= 1;
+        blocking::join(Arc::<Self>::clone(self));
         let mut worker = S::Worker::default();
         while self.follow() && self.lead_on(&mut worker) {}
         self.lock().workers -= 1;
@@ -332,7 +309,7 @@ impl<S: Source> Crew<S> {
             if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
                 self.unpark_monitor();
             }
-            self.source.run(job, &Lease { crew: Some(self), ticket }, &self.control, worker);
+            blocking::run(ticket, || self.source.run(job, &self.control, worker));
             let kept = self.lead.compare_exchange(ticket, ticket - BUSY, Ordering::SeqCst, Ordering::SeqCst);
             if kept.is_err() {
                 return true;
@@ -343,7 +320,7 @@ impl<S: Source> Crew<S> {
     fn run_eagerly(&self, job: S::Job, ticket: u64, worker: &mut S::Worker) {
         self.give_up(ticket);
         let started = Instant::now();
-        self.source.run(job, &Lease::NONE, &self.control, worker);
+        self.source.run(job, &self.control, worker);
         let quick = started.elapsed() < QUICK;
         // ORDER crew-score: a hint; which worker's view counts makes no difference.
         self.score.fetch_add(if quick { -1 } else { 1 }, Ordering::Relaxed);

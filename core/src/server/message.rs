@@ -8,7 +8,7 @@
 
 use super::batch::{Alarms, Backlog, Peers};
 use super::control::{Control, Overload, ServerHandle, add};
-use super::crew::{Crew, Lease, Next, Source, Spawn};
+use super::crew::{Crew, Next, Source, Spawn};
 use super::peer::{Fate, Peer, Request, Scratch, Server};
 use super::stream::spawn_thread;
 use crate::auth::AuthOptions;
@@ -315,12 +315,12 @@ impl<H: MessageHandler> Events<H> {
         }
     }
 
-    fn turn(&self, peer: &Peer, lease: &Lease<'_>, control: &Control, scratch: &mut Scratch) {
+    fn turn(&self, peer: &Peer, control: &Control, scratch: &mut Scratch) {
         if !peer.claim() {
             return;
         }
         let before = peer.expires();
-        let server = Server { options: &self.options, handler: &self.handler, control, lease };
+        let server = Server { options: &self.options, handler: &self.handler, control };
         let fate = peer.turn(&server, scratch);
         // A closed connection stays claimed, so that no late event takes it up again.
         if fate == Fate::Close || (control.stopping() && peer.is_quiet()) {
@@ -443,10 +443,10 @@ impl<H: MessageHandler> Source for Events<H> {
         Next::Nothing
     }
 
-    fn run(&self, job: Job, lease: &Lease<'_>, control: &Control, scratch: &mut Scratch) {
+    fn run(&self, job: Job, control: &Control, scratch: &mut Scratch) {
         match job {
             Job::Accept => self.accept(control),
-            Job::Turn(peer) => self.turn(&peer, lease, control, scratch),
+            Job::Turn(peer) => self.turn(&peer, control, scratch),
             Job::Expire(peer) => self.expire(&peer, control),
         }
     }

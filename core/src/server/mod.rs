@@ -25,8 +25,9 @@ mod peer;
 mod process;
 mod stream;
 
+pub use crate::blocking::about_to_block;
 pub use control::{Overload, ServerHandle, Stats};
-pub use crew::{Lease, Spawn};
+pub use crew::Spawn;
 pub use datagram::{DatagramHandler, DatagramOptions, DatagramServer};
 pub use message::{MessageHandler, MessageOptions, MessageServer};
 pub use peer::Request;

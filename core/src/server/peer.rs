@@ -12,9 +12,9 @@
 #![forbid(unsafe_code)]
 
 use super::control::{Control, add, run_counted};
-use super::crew::Lease;
 use super::message::{MessageHandler, MessageOptions};
 use crate::auth::{Answer, AuthOptions, Challenge, Role, Scheme, Step};
+use crate::blocking::about_to_block;
 use crate::error::{Error, Kind, Result};
 use crate::frame::{Format, HeadProgress};
 use crate::net::Address;
@@ -124,7 +124,6 @@ pub struct Request<'a> {
     format: Format,
     output: &'a mut Vec<u8>,
     close: bool,
-    lease: &'a Lease<'a>,
 }
 
 impl Request<'_> {
@@ -176,7 +175,7 @@ impl Request<'_> {
     /// Tells the server that the handler is about to block, so that others are served at once. Without it
     /// the server finds out by itself, within some milliseconds.
     pub fn will_block(&self) {
-        self.lease.release();
+        about_to_block();
     }
 }
 
@@ -185,7 +184,6 @@ pub(crate) struct Server<'a, H> {
     pub(crate) options: &'a MessageOptions,
     pub(crate) handler: &'a H,
     pub(crate) control: &'a Control,
-    pub(crate) lease: &'a Lease<'a>,
 }
 
 impl State {
@@ -430,7 +428,6 @@ impl Peer {
                     format: server.options.format,
                     output,
                     close: false,
-                    lease: server.lease,
                 };
                 server.handler.handle(&mut request)?;
                 if request.close {

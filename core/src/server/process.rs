@@ -3,7 +3,6 @@
 #![forbid(unsafe_code)]
 
 use super::control::{Control, Overload, add};
-use super::crew::Lease;
 use super::stream::{StreamHandler, StreamOptions, attend};
 use crate::error::{Error, Kind, Result};
 use crate::net::{Address, Listener, Stream};
@@ -81,7 +80,7 @@ fn child(
             + counters.auth_failures.load(std::sync::atomic::Ordering::Relaxed)
     };
     let before = failures();
-    attend(stream, peer, options.auth.as_ref(), handler, &Lease::NONE, control);
+    attend(stream, peer, options.auth.as_ref(), handler, control);
     sys::exit_now(i32::from(failures() != before))
 }
 

@@ -3,9 +3,10 @@
 #![forbid(unsafe_code)]
 
 use super::control::{Control, Overload, ServerHandle, add, run_counted};
-use super::crew::{Crew, Lease, Next, Source, Spawn};
+use super::crew::{Crew, Next, Source, Spawn};
 use super::process;
 use crate::auth::{AuthOptions, Role, authenticate};
+use crate::blocking::about_to_block;
 use crate::error::{Error, Kind, Result};
 use crate::frame::{Connection, Format};
 use crate::net::{Address, ListenOptions, Listener, Stream};
@@ -64,7 +65,6 @@ pub struct Session<'a> {
     pub stream: &'a Stream,
     /// Where it comes from.
     pub peer: &'a Address,
-    lease: &'a Lease<'a>,
 }
 
 impl Session<'_> {
@@ -77,7 +77,7 @@ impl Session<'_> {
     /// Tells the server that the handler is about to block, so that others are accepted at once. Without
     /// it the server finds out by itself, within some milliseconds.
     pub fn will_block(&self) {
-        self.lease.release();
+        about_to_block();
     }
 }
 
@@ -260,13 +260,12 @@ pub(super) fn attend(
     peer: &Address,
     auth: Option<&AuthOptions>,
     handler: &impl StreamHandler,
-    lease: &Lease<'_>,
     control: &Control,
 ) {
     let counters = &control.counters;
     if let Some(options) = auth {
         // The peer decides how long this takes.
-        lease.release();
+        about_to_block();
         let connection = Connection::new(stream.clone(), Format::MULTIPROCESSING);
         if authenticate(&connection, Role::Server, options).is_err() {
             add(&counters.auth_failures, 1);
@@ -275,7 +274,7 @@ pub(super) fn attend(
         }
     }
     add(&counters.requests, 1);
-    run_counted(counters, || handler.handle(&Session { stream, peer, lease }));
+    run_counted(counters, || handler.handle(&Session { stream, peer }));
     let (received, sent) = stream.traffic();
     add(&counters.bytes_received, received);
     add(&counters.bytes_sent, sent);
@@ -290,11 +289,11 @@ impl<H: StreamHandler> Source for Accepting<H> {
         accept(&self.listener, control).map_or(Next::Stop, Next::Job)
     }
 
-    fn run(&self, (stream, peer): Self::Job, lease: &Lease<'_>, control: &Control, (): &mut ()) {
+    fn run(&self, (stream, peer): Self::Job, control: &Control, (): &mut ()) {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.open().insert(id, stream.clone());
         add(&control.counters.active, 1);
-        attend(&stream, &peer, self.auth.as_ref(), &self.handler, lease, control);
+        attend(&stream, &peer, self.auth.as_ref(), &self.handler, control);
         control.counters.active.fetch_sub(1, Ordering::Relaxed);
         self.open().remove(&id);
     }
