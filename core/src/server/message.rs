@@ -187,7 +187,8 @@ impl MessageServer {
         let crew = Crew::new(source, Arc::clone(&self.control), limit, Overload::Block, spawn);
         let mut ended = crew.serve();
         crew.source.listener.close();
-        for peer in crew.source.peers().all() {
+        let left = crew.source.peers().all();
+        for peer in left {
             peer.cut();
             crew.source.drop_peer(&peer, &self.control);
         }
@@ -361,7 +362,8 @@ impl<H: MessageHandler> Events<H> {
             return;
         }
         self.watch_listener(false);
-        for peer in self.peers().all() {
+        let peers = self.peers().all();
+        for peer in peers {
             if peer.claim() {
                 if peer.is_quiet() {
                     self.drop_peer(&peer, control);
