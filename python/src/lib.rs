@@ -1,1 +1,45 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The extension module behind the Python package `carrick`. It translates and holds no logic of its own.
+//!
+//! A call that may wait detaches from the interpreter and takes no lock of ours while attached. Most calls
+//! try once without waiting while still attached: giving the interpreter away costs more than a system call
+//! that has something to do.
 
+mod auth;
+mod buffer;
+mod connection;
+mod errors;
+mod hmac;
+mod message;
+mod request;
+mod socket;
+mod stream;
+
+use pyo3::prelude::*;
+
+/// The parts of carrick that are written in Rust. Private: use the package `carrick`.
+#[pymodule(gil_used = false)]
+mod _carrick {
+    #[pymodule_export]
+    use super::auth::{Answer, Challenge, course_answer, handshake};
+    #[pymodule_export]
+    use super::connection::{is_socket, poll, recv_bytes, recv_bytes_into, send_bytes};
+    #[pymodule_export]
+    use super::errors::error_table;
+    #[pymodule_export]
+    use super::hmac::{Hmac, hmac_digest, hmac_new};
+    #[pymodule_export]
+    use super::message::MessageServer;
+    #[pymodule_export]
+    use super::request::Request;
+    #[pymodule_export]
+    use super::socket::{accept, recv_frame, send_frame, sock_recv, sock_send, sock_sendall};
+    #[pymodule_export]
+    use super::stream::{Job, StreamServer, about_to_block};
+
+    #[pymodule_init]
+    fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
+        super::errors::install_interrupt_hook(module.py())?;
+        super::PyModuleMethods::add(module, "__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -185,7 +185,7 @@ impl Listener {
     }
 }
 
-fn accept_one(fd: RawFd) -> io::Result<(OwnedFd, SockAddr)> {
+pub(super) fn accept_one(fd: RawFd) -> io::Result<(OwnedFd, SockAddr)> {
     loop {
         match sys::accept(fd) {
             Err(e) if is_gone(&e) => {}

@@ -26,7 +26,7 @@ pub use datagram::Datagram;
 pub use listener::{ListenOptions, Listener};
 pub use options::SocketOptions;
 pub use poller::{Poller, Readiness, Ready};
-pub use readiness::{is_socket, readable};
+pub use readiness::{accept_or_wake, is_socket, readable};
 pub use spin::Spin;
 pub use stream::{Shutdown, Stream};
 

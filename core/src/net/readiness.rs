@@ -2,13 +2,14 @@
 //! Questions about a descriptor that somebody else owns.
 #![forbid(unsafe_code)]
 
+use super::addr::Address;
 use super::handle::{Waiter, drive};
 use super::spin::Spin;
 use crate::error::{Kind, Result};
 use crate::sys::{self, Interest, PollSlot};
 use crate::time::Deadline;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 /// Whether the descriptor is a socket.
 #[must_use]
@@ -29,7 +30,27 @@ pub fn readable(fd: BorrowedFd<'_>, deadline: Deadline) -> Result<bool> {
     }
 }
 
-pub(super) fn is_readable(fd: std::os::fd::RawFd) -> io::Result<()> {
+/// Takes a connection from a listening socket that blocks or not; `None` when `wake` became readable first.
+///
+/// # Errors
+/// `Interrupted`, `Os` (EMFILE: no descriptors are left; the connection stays in the queue).
+pub fn accept_or_wake(fd: BorrowedFd<'_>, wake: BorrowedFd<'_>) -> Result<Option<(OwnedFd, Address)>> {
+    let waiter = Waiter {
+        fd: fd.as_raw_fd(),
+        spin: &Spin::default(),
+        waker: || Ok(Some(wake.as_raw_fd())),
+        closed: || is_readable(wake.as_raw_fd()).is_ok(),
+    };
+    // A socket that blocks is asked first; nobody else accepts from it.
+    let mut attempt = |fd| is_readable(fd).and_then(|()| super::listener::accept_one(fd));
+    match drive(&waiter, "accept", Interest::Read, Deadline::NEVER, &mut attempt) {
+        Ok((fd, address)) => Ok(Some((fd, Address::from_sock_addr(&address)))),
+        Err(e) if e.kind() == Kind::Closed => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+pub(super) fn is_readable(fd: RawFd) -> io::Result<()> {
     match sys::poll(&mut [PollSlot::new(fd, Interest::Read)], Deadline::NOW)? {
         0 => Err(io::ErrorKind::WouldBlock.into()),
         _ => Ok(()),

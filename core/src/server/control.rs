@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::net::Address;
-use crate::sys::Wake;
+use crate::sys::{self, Wake};
 use crate::time::Deadline;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -28,6 +28,14 @@ macro_rules! counters {
         #[non_exhaustive]
         pub struct Stats {
             $($(#[$doc])* pub $name: u64,)+
+        }
+
+        impl Stats {
+            /// The counters by name, in the order of their declaration.
+            #[must_use]
+            pub fn items(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name),)+]
+            }
         }
 
         // ORDER server-stats: counters that guard no memory; a reader may see them a moment apart.
@@ -85,6 +93,8 @@ pub(crate) struct Control {
     serving: AtomicBool,
     finish: Mutex<Finish>,
     finished: Condvar,
+    /// Readable once serving has ended.
+    ended: Wake,
     drain: Duration,
     address: Address,
 }
@@ -105,6 +115,7 @@ impl Control {
             serving: AtomicBool::new(false),
             finish: Mutex::default(),
             finished: Condvar::new(),
+            ended: Wake::new().map_err(|e| Error::from_io(&e, "make server"))?,
             drain,
             address,
         })
@@ -148,6 +159,7 @@ impl Control {
         self.phase.fetch_max(DRAINING, Ordering::SeqCst);
         self.lock().done = true;
         self.finished.notify_all();
+        self.ended.set();
     }
 
     fn lock(&self) -> MutexGuard<'_, Finish> {
@@ -222,6 +234,14 @@ impl ServerHandle {
             };
         }
         Ok(())
+    }
+
+    /// Waits until serving has ended; a signal is answered by the interrupt hook.
+    ///
+    /// # Errors
+    /// `Interrupted`.
+    pub fn wait_interruptibly(&self) -> Result<()> {
+        crate::net::readable(sys::lend_fd(self.control.ended.fd()), Deadline::NEVER).map(|_| ())
     }
 
     /// Whether the server is to stop or has stopped.

@@ -12,6 +12,7 @@ use crate::frame::{Connection, Format};
 use crate::net::{Address, ListenOptions, Listener, Stream};
 use crate::time::Deadline;
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -72,6 +73,15 @@ impl Session<'_> {
     #[must_use]
     pub fn framed(&self, format: Format) -> Connection {
         Connection::new(self.stream.clone(), format)
+    }
+
+    /// Takes the connection out of the server's hands: it is not closed when the handler returns, nor by
+    /// the end of a drain.
+    ///
+    /// # Errors
+    /// `State` when another thread is using it, `Closed`.
+    pub fn take(&self) -> Result<OwnedFd> {
+        self.stream.clone().into_fd()
     }
 
     /// Tells the server that the handler is about to block, so that others are accepted at once. Without
@@ -195,8 +205,7 @@ impl StreamServer {
         let crew = Crew::new(source, Arc::clone(&self.control), limit, self.options.overload, spawn);
         let mut ended = crew.serve();
         crew.source.listener.close();
-        if !ended {
-            crew.source.close_all();
+        if !ended && crew.source.close_all() {
             ended = crew.linger(Deadline::after(Duration::from_millis(500)));
         }
         self.control.end();
@@ -226,10 +235,14 @@ impl<H> Accepting<H> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn close_all(&self) {
+    /// Closes what handlers still have; whether there was anything.
+    fn close_all(&self) -> bool {
+        let mut any = false;
         for stream in self.open().values() {
+            any |= !stream.is_closed();
             stream.close();
         }
+        any
     }
 }
 

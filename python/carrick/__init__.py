@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Framed sockets, HMAC authentication and servers: the standard library's interfaces on a Rust core.
+
+Import a drop-in instead of its standard module::
+
+    import carrick.socketserver as socketserver
+    import carrick.multiprocessing.connection as connection
+
+or put all of them in place of the standard ones, in this process and its children, with :func:`patch`.
+"""
+
+from carrick._carrick import Request, __version__, about_to_block
+from carrick._errors import (
+    AuthenticationError,
+    BadFrameError,
+    BlockingIOError,
+    BrokenError,
+    BrokenPipeError,
+    BufferTooShort,
+    ClosedError,
+    ConnectionAbortedError,
+    ConnectionError,
+    ConnectionRefusedError,
+    ConnectionResetError,
+    EmptyError,
+    EndOfStreamError,
+    Error,
+    FileExistsError,
+    FileNotFoundError,
+    FrameTooLargeError,
+    FullError,
+    HandlerError,
+    InterruptedError,
+    InvalidError,
+    MemoryError,
+    OSError,
+    OwnerDiedError,
+    PermissionError,
+    StateError,
+    TimeoutError,
+    WorkerDiedError,
+)
+from carrick._message import MessageServer
+from carrick._patch import is_patched, patch
+
+__all__ = [
+    "AuthenticationError",
+    "BadFrameError",
+    "BlockingIOError",
+    "BrokenError",
+    "BrokenPipeError",
+    "BufferTooShort",
+    "ClosedError",
+    "ConnectionAbortedError",
+    "ConnectionError",
+    "ConnectionRefusedError",
+    "ConnectionResetError",
+    "EmptyError",
+    "EndOfStreamError",
+    "Error",
+    "FileExistsError",
+    "FileNotFoundError",
+    "FrameTooLargeError",
+    "FullError",
+    "HandlerError",
+    "InterruptedError",
+    "InvalidError",
+    "MemoryError",
+    "MessageServer",
+    "OSError",
+    "OwnerDiedError",
+    "PermissionError",
+    "Request",
+    "StateError",
+    "TimeoutError",
+    "WorkerDiedError",
+    "__version__",
+    "about_to_block",
+    "is_patched",
+    "patch",
+]

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Exceptions: the standard library's classes, each also a :class:`Error` with a ``code``.
+
+The table of kinds is the core's (``_carrick.error_table()``); here each kind gets its class. A test holds
+the two equal.
+"""
+
+import builtins
+import queue
+import threading
+from multiprocessing import context
+from typing import Any
+
+from carrick import _carrick
+
+
+class Error(Exception):
+    """The base of every exception that carrick raises by itself.
+
+    ``code`` is the number of the error in the C face, always negative; docs/errors.md lists them.
+    """
+
+    code: int = 0
+
+    def __reduce__(self) -> Any:
+        reduced = super().__reduce__()
+        assert isinstance(reduced, tuple)
+        state = {**(reduced[2] if len(reduced) > 2 and reduced[2] else {}), "code": self.code}
+        return (reduced[0], reduced[1], state)
+
+
+class InvalidError(Error, ValueError):
+    """An argument is out of its range; the message names it, its value and the range."""
+
+
+class BufferTooShort(Error, context.BufferTooShort):
+    """The caller's buffer is too small."""
+
+
+class MemoryError(Error, builtins.MemoryError):
+    """Memory could not be had."""
+
+
+class StateError(Error, RuntimeError):
+    """The call does not fit the state of the object, for example a server started twice."""
+
+
+class OSError(Error, builtins.OSError):
+    """The operating system refused; ``errno`` says why."""
+
+
+class ClosedError(OSError):
+    """The object was closed, by this caller or by another thread."""
+
+
+class TimeoutError(Error, builtins.TimeoutError):
+    """The deadline passed."""
+
+
+class BlockingIOError(Error, builtins.BlockingIOError):
+    """Nothing can be done at once and the caller asked not to wait."""
+
+
+class InterruptedError(Error, builtins.InterruptedError):
+    """A signal ended the wait."""
+
+
+class FullError(Error, queue.Full):
+    """There is no room for one more."""
+
+
+class EmptyError(Error, queue.Empty):
+    """There is nothing to take."""
+
+
+class EndOfStreamError(Error, EOFError):
+    """The peer closed the connection between two frames."""
+
+
+class BadFrameError(OSError, EOFError):
+    """The peer closed the connection inside a frame, or the frame's head makes no sense."""
+
+
+class FrameTooLargeError(OSError):
+    """The frame is longer than the cap."""
+
+
+class AuthenticationError(Error, context.AuthenticationError):
+    """The peer could not prove that it has the key, or broke the exchange."""
+
+
+class OwnerDiedError(OSError):
+    """The process that held this died while holding it."""
+
+
+class WorkerDiedError(Error, RuntimeError):
+    """The worker that ran this task died."""
+
+
+class BrokenError(Error, threading.BrokenBarrierError):
+    """The object was broken by somebody's failure or abort."""
+
+
+class HandlerError(Error, RuntimeError):
+    """A handler raised."""
+
+
+class ConnectionError(Error, builtins.ConnectionError):
+    """A connection failed."""
+
+
+class BrokenPipeError(Error, builtins.BrokenPipeError):
+    """The peer has closed the connection that was written to."""
+
+
+class ConnectionAbortedError(Error, builtins.ConnectionAbortedError):
+    """The connection was aborted."""
+
+
+class ConnectionRefusedError(Error, builtins.ConnectionRefusedError):
+    """Nobody listens at the address."""
+
+
+class ConnectionResetError(Error, builtins.ConnectionResetError):
+    """The peer has reset the connection."""
+
+
+class FileExistsError(Error, builtins.FileExistsError):
+    """The path exists already."""
+
+
+class FileNotFoundError(Error, builtins.FileNotFoundError):
+    """The path does not exist."""
+
+
+class PermissionError(Error, builtins.PermissionError):
+    """The operating system does not allow it."""
+
+
+_BY_NAME: dict[str, type[Error]] = {
+    "E_INVALID": InvalidError,
+    "E_NULL": InvalidError,
+    "E_BUFFER": BufferTooShort,
+    "E_VERSION": InvalidError,
+    "E_NOMEMORY": MemoryError,
+    "E_PANIC": StateError,
+    "E_REENTRANT": StateError,
+    "E_FORKED": StateError,
+    "E_STATE": StateError,
+    "E_CLOSED": ClosedError,
+    "E_TIMEOUT": TimeoutError,
+    "E_WOULD_BLOCK": BlockingIOError,
+    "E_INTERRUPTED": InterruptedError,
+    "E_FULL": FullError,
+    "E_EMPTY": EmptyError,
+    "E_EOF": EndOfStreamError,
+    "E_BAD_FRAME": BadFrameError,
+    "E_FRAME_TOO_LARGE": FrameTooLargeError,
+    "E_AUTH_FAILED": AuthenticationError,
+    "E_UNKNOWN_DIGEST": InvalidError,
+    "E_OWNER_DIED": OwnerDiedError,
+    "E_WORKER_DIED": WorkerDiedError,
+    "E_BROKEN": BrokenError,
+    "E_HANDLER": HandlerError,
+    "E_OS": OSError,
+}
+"""The class of each kind of the core's table."""
+
+_BY_CODE = {row[1]: _BY_NAME[row[0]] for row in _carrick.error_table()}
+
+_OS_CLASSES: dict[type[builtins.OSError], type[Error]] = {
+    base: cls
+    for cls in (
+        BlockingIOError,
+        BrokenPipeError,
+        ConnectionAbortedError,
+        ConnectionRefusedError,
+        ConnectionResetError,
+        FileExistsError,
+        FileNotFoundError,
+        InterruptedError,
+        PermissionError,
+        TimeoutError,
+    )
+    for base in cls.__mro__
+    if base.__module__ == "builtins" and issubclass(base, builtins.OSError) and base is not builtins.OSError
+}
+_OS_CLASSES.pop(builtins.ConnectionError, None)
+
+for _cls in [*_BY_NAME.values(), *_OS_CLASSES.values(), Error, ConnectionError]:
+    _cls.__module__ = "carrick"
+del _cls
+
+
+def _from_core(code: int, errno: int | None, text: str) -> Error:
+    """The exception for an error of the core."""
+    cls = _BY_CODE.get(code, Error)
+    if cls is OSError and errno is not None:
+        # OSError picks the subclass for an errno; ours is found through it.
+        cls = _OS_CLASSES.get(type(builtins.OSError(errno, "")), OSError)
+    error = cls(errno, text) if issubclass(cls, builtins.OSError) and errno is not None else cls(text)
+    error.code = code
+    return error

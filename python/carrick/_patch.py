@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Putting carrick's modules in place of the standard ones.
+
+The package ``multiprocessing`` stays CPython's and its leaf ``connection`` is exchanged: contexts, processes and
+all who import late find ours. Modules that looked it up before are given ours too. Children made by fork inherit
+all this; those made by spawn and the fork server are started with the patch before anything else.
+"""
+
+import os
+import sys
+from multiprocessing import util
+from types import ModuleType
+from typing import Any
+
+_patched = False
+
+_CHILD_ENTRIES = ("from multiprocessing.spawn import", "from multiprocessing.forkserver import")
+
+
+def is_patched() -> bool:
+    """Whether :func:`patch` has been called in this process or in the one that made it."""
+    return _patched
+
+
+def patch(*, hmac_default: str | None = None) -> None:
+    """Put carrick's modules in place of the standard library's, in this process and its future children.
+
+    ``hmac``, ``socketserver`` and ``multiprocessing.connection`` are exchanged; what is imported from them
+    later, and what CPython's own modules took from them before, is carrick's. Names that a program imported
+    before stay as they are: call it first. Calling it again does nothing.
+
+    ``hmac_default`` names the digest that ``hmac.new(key, msg)`` means; None, as in the standard library, makes
+    it a TypeError.
+    """
+    global _patched
+    from carrick import hmac, socketserver
+    from carrick.multiprocessing import connection
+
+    hmac._DEFAULT = hmac_default
+    if _patched:
+        return
+    _patched = True
+    sys.modules["hmac"] = hmac
+    sys.modules["socketserver"] = socketserver
+    for name in socketserver.__all__:
+        cls = getattr(socketserver, name)
+        if cls.__module__ == socketserver.__name__:
+            cls.__module__ = "socketserver"
+    _exchange_connection(connection)
+    _patch_children()
+
+
+def _exchange_connection(ours: ModuleType) -> None:
+    import multiprocessing
+    import multiprocessing.managers as managers
+
+    standard = sys.modules["multiprocessing.connection"]
+    sys.modules["multiprocessing.connection"] = ours
+    setattr(multiprocessing, "connection", ours)  # noqa: B010
+    for name, module in list(sys.modules.items()):
+        if name.startswith("multiprocessing.") and getattr(module, "connection", None) is standard:
+            setattr(module, "connection", ours)  # noqa: B010
+    for serializer, (listener, client) in list(managers.listener_client.items()):
+        exchanged = (_ours(listener, standard, ours), _ours(client, standard, ours))
+        managers.listener_client[serializer] = exchanged
+    # Two functions of the standard module itself look their classes up there: XmlListener and XmlClient.
+    for name in ("Listener", "Client"):
+        setattr(standard, name, getattr(ours, name))
+
+
+def _ours(thing: Any, standard: ModuleType, ours: ModuleType) -> Any:
+    for name in ("Listener", "Client"):
+        if thing is getattr(standard, name):
+            return getattr(ours, name)
+    return thing
+
+
+def _patch_children() -> None:
+    start = util.spawnv_passfds
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+    def spawnv_passfds(path: Any, args: Any, passfds: Any) -> int:
+        args = list(args)
+        for i, arg in enumerate(args[:-1]):
+            code = args[i + 1]
+            if arg == "-c" and isinstance(code, str) and code.startswith(_CHILD_ENTRIES):
+                args[i + 1] = _prelude(home) + code
+        return start(path, args, passfds)
+
+    util.spawnv_passfds = spawnv_passfds
+
+
+def _prelude(home: str) -> str:
+    from carrick import hmac
+
+    call = f"carrick.patch(hmac_default={hmac._DEFAULT!r})"
+    return f"import sys; sys.path.append({home!r}); import carrick; sys.path.remove({home!r}); {call}; "

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Keyed hashing (RFC 2104): the module :mod:`hmac`, computed in Rust.
+
+The digests md5, sha1, sha256, sha384, sha512, sha3_256 and sha3_384 are the core's; all others are computed
+by the standard module. Two arguments are enough for :func:`new`: ``hmac.new(key, msg)`` means SHA-256, where
+the standard module of Python 3.8 and later raises TypeError. (In place of the standard module, after
+:func:`carrick.patch`, it raises too, unless the patch was told otherwise.)
+
+>>> new(b"key", b"message").digest_size
+32
+"""
+
+from typing import Any
+
+from carrick._carrick import HMAC, hmac_digest, hmac_new
+from carrick._standard import hmac as _standard
+
+# The names of the standard module that it defines for everybody.
+compare_digest = _standard.compare_digest
+digest_size = None
+trans_5C = _standard.trans_5C
+trans_36 = _standard.trans_36
+
+_DEFAULT: str | None = "sha256"
+"""What two arguments mean; None refuses them, as the standard module does."""
+
+
+def new(key: Any, msg: Any = None, digestmod: Any = "") -> HMAC:
+    """Create a new hashing object and return it.
+
+    Arguments: ``key`` is bytes or bytearray; ``msg`` any bytes-like object, or None; ``digestmod`` the name of a
+    digest, a constructor of :mod:`hashlib`, or a module. Without it the digest is SHA-256.
+
+    Raises TypeError for a key that is not bytes, ValueError for an unknown digest.
+    """
+    return hmac_new(key, msg, digestmod or _DEFAULT)
+
+
+def digest(key: Any, msg: Any, digest: Any) -> bytes:
+    """The digest of ``msg`` under ``key``: quicker than :func:`new` when there is only one message.
+
+    Arguments and exceptions are those of :func:`new`; the digest must be named.
+    """
+    return hmac_digest(key, msg, digest)
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_standard, name)

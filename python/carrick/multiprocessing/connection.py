@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Messages between processes: the module :mod:`multiprocessing.connection` on carrick's core.
+
+The classes are subclasses of the standard ones, the bytes on the wire are theirs, and both sides talk to stock
+Python 3.8 and later. What is better: input and output are Rust's, a waiter spins for a moment before it
+sleeps, TCP connections do not wait for Nagle's algorithm, and a handshake ends after
+:data:`HANDSHAKE_TIMEOUT` seconds.
+"""
+
+import fcntl
+import io
+import os
+import socket
+from multiprocessing import reduction, util
+from typing import Any
+
+from carrick import _carrick
+from carrick._standard import connection as _standard
+
+__all__ = ["Client", "Listener", "Pipe", "wait"]
+
+wait = _standard.wait
+families = _standard.families
+BufferTooShort = _standard.BufferTooShort
+AuthenticationError = _standard.AuthenticationError
+
+HANDSHAKE_TIMEOUT: float | None = 10.0
+"""How many seconds a handshake may take; None is for ever."""
+
+MIN_DIGEST = "md5"
+"""The weakest digest that a handshake accepts. "sha256" keeps Python 3.11 and earlier out."""
+
+_BACKLOG = 128
+_PIPE_SIZE = 1 << 20
+
+_ForkingPickler = reduction.ForkingPickler
+_send_bytes = _carrick.send_bytes
+_recv_bytes = _carrick.recv_bytes
+_recv_bytes_into = _carrick.recv_bytes_into
+
+
+class Connection(_standard.Connection):
+    """One end of a message channel, over any descriptor."""
+
+    def __init__(self, handle: Any, readable: bool = True, writable: bool = True) -> None:
+        super().__init__(handle, readable, writable)
+        self._is_socket = _carrick.is_socket(self._handle)
+
+    def send_bytes(self, buf: Any, offset: int = 0, size: int | None = None) -> None:
+        """Send the bytes of a bytes-like object, or ``size`` of them from ``offset`` on, as one message."""
+        if offset == 0 and size is None:
+            self._check_closed()
+            self._check_writable()
+            _send_bytes(self._handle, self._is_socket, buf)
+        else:
+            super().send_bytes(buf, offset, size)
+
+    def send(self, obj: Any) -> None:
+        """Send an object, pickled."""
+        self._check_closed()
+        self._check_writable()
+        _send_bytes(self._handle, self._is_socket, _ForkingPickler.dumps(obj))
+
+    def recv_bytes(self, maxlength: int | None = None) -> bytes:
+        """Receive a message; one over ``maxlength`` raises OSError. Raises EOFError at the end."""
+        self._check_closed()
+        self._check_readable()
+        if maxlength is not None and maxlength < 0:
+            raise ValueError("negative maxlength")
+        data = _recv_bytes(self._handle, self._is_socket, maxlength)
+        if data is None:
+            self._bad_message_length()
+        return data
+
+    def recv(self) -> Any:
+        """Receive an object."""
+        self._check_closed()
+        self._check_readable()
+        return _ForkingPickler.loads(_recv_bytes(self._handle, self._is_socket, None))
+
+    def recv_bytes_into(self, buf: Any, offset: int = 0) -> int:
+        """Receive a message into a writable buffer and return its length.
+
+        Raises BufferTooShort, with the message as its argument, when it does not fit.
+        """
+        self._check_closed()
+        self._check_readable()
+        with memoryview(buf) as view:
+            if offset < 0:
+                raise ValueError("negative offset")
+            if offset > view.nbytes:
+                raise ValueError("offset too large")
+        received = _recv_bytes_into(self._handle, self._is_socket, buf, offset)
+        if isinstance(received, bytes):
+            raise BufferTooShort(received)
+        return received
+
+    def _send_bytes(self, buf: Any) -> None:
+        _send_bytes(self._handle, self._is_socket, buf)
+
+    def _recv_bytes(self, maxsize: int | None = None) -> io.BytesIO | None:
+        data = _recv_bytes(self._handle, self._is_socket, maxsize)
+        if data is None:
+            return None
+        buffer = io.BytesIO()
+        buffer.write(data)
+        return buffer
+
+    def _poll(self, timeout: float | None) -> bool:
+        return _carrick.poll(self._handle, timeout)
+
+    def _authenticate(self, role: str, authkey: bytes) -> None:
+        _carrick.handshake(
+            self._handle, self._is_socket, authkey, role, min_digest=MIN_DIGEST, timeout=HANDSHAKE_TIMEOUT
+        )
+
+
+def _rebuild_connection(handle: Any, readable: bool, writable: bool) -> Connection:
+    return Connection(handle.detach(), readable, writable)
+
+
+def _reduce_connection(connection: Connection) -> Any:
+    return _rebuild_connection, (reduction.DupFd(connection.fileno()), connection.readable, connection.writable)
+
+
+reduction.register(Connection, _reduce_connection)
+
+
+def _no_delay(made: socket.socket) -> None:
+    if made.family in (socket.AF_INET, socket.AF_INET6):
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+class SocketListener(_standard.SocketListener):
+    """A bound socket that listens for connections."""
+
+    def accept(self) -> Connection:
+        """Wait for a connection and return it."""
+        made, self._last_accepted = self._socket.accept()
+        made.setblocking(True)
+        _no_delay(made)
+        return Connection(made.detach())
+
+
+def _check_authkey(authkey: Any) -> None:
+    if authkey is not None and not isinstance(authkey, bytes):
+        raise TypeError("authkey should be a byte string")
+
+
+class Listener(_standard.Listener):
+    """A bound socket that listens for connections.
+
+    Arguments: ``address`` is ``(host, port)``, or a path; ``family`` follows from it; ``backlog`` is at least
+    128 here; with ``authkey`` each connection is authenticated.
+    """
+
+    def __init__(
+        self, address: Any = None, family: str | None = None, backlog: int = 1, authkey: bytes | None = None
+    ) -> None:
+        family = family or (address and _standard.address_type(address)) or _standard.default_family
+        address = address or _standard.arbitrary_address(family)
+        _standard._validate_family(family)
+        _check_authkey(authkey)
+        self._listener = SocketListener(address, family, max(backlog, _BACKLOG))
+        self._authkey = authkey
+
+    def accept(self) -> Connection:
+        """Wait for a connection, authenticate it, and return it.
+
+        Raises AuthenticationError for a client with another key, TimeoutError for one that takes longer than
+        :data:`HANDSHAKE_TIMEOUT`; the listener goes on.
+        """
+        if self._listener is None:
+            raise OSError("listener is closed")
+        connection = self._listener.accept()
+        if self._authkey is not None:
+            try:
+                connection._authenticate("server", self._authkey)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+
+def SocketClient(address: Any) -> Connection:
+    """Connect to a listener, without a handshake."""
+    with socket.socket(getattr(socket, _standard.address_type(address))) as made:
+        made.setblocking(True)
+        made.connect(address)
+        _no_delay(made)
+        return Connection(made.detach())
+
+
+def Client(address: Any, family: str | None = None, authkey: bytes | None = None) -> Connection:
+    """Connect to a listener, authenticate if there is an ``authkey``, and return the connection."""
+    _standard._validate_family(family or _standard.address_type(address))
+    _check_authkey(authkey)
+    connection = SocketClient(address)
+    if authkey is not None:
+        try:
+            connection._authenticate("client", authkey)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
+    """A pair of connections: both for reading and writing, or the first for reading and the second for writing."""
+    if duplex:
+        left, right = socket.socketpair()
+        for end in (left, right):
+            end.setblocking(True)
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIPE_SIZE)
+        return Connection(left.detach()), Connection(right.detach())
+    reading, writing = os.pipe()
+    try:
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+    except OSError:
+        util.debug("the pipe keeps its size: the system allows no larger one")
+    return Connection(reading, writable=False), Connection(writing, readable=False)
+
+
+def deliver_challenge(connection: Any, authkey: bytes, digest_name: str = "sha256") -> None:
+    """Ask the peer to prove that it has ``authkey``; raises AuthenticationError when it cannot."""
+    if not isinstance(authkey, bytes):
+        raise ValueError(f"Authkey must be bytes, not {type(authkey)!s}")
+    challenge = _carrick.Challenge(authkey, digest_name, MIN_DIGEST)
+    connection.send_bytes(challenge.message)
+    verdict, refusal = challenge.verdict(connection.recv_bytes(256))
+    connection.send_bytes(verdict)
+    if refusal is not None:
+        raise AuthenticationError(refusal)
+
+
+def answer_challenge(connection: Any, authkey: bytes) -> None:
+    """Prove to the peer that this end has ``authkey``; raises AuthenticationError when it is not accepted."""
+    if not isinstance(authkey, bytes):
+        raise ValueError(f"Authkey must be bytes, not {type(authkey)!s}")
+    answer = _carrick.Answer(authkey, MIN_DIGEST)
+    connection.send_bytes(answer.response(connection.recv_bytes(256)))
+    answer.verdict(connection.recv_bytes(256))
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_standard, name)

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Python's memory as Rust sees it: the only `unsafe` of this crate, with the method table of `socket`.
+
+use carrick::frame::Body;
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyBufferError, PyMemoryError, PyOSError, PyTypeError};
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::cell::RefCell;
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+/// A bytes-like object whose memory is held in place for as long as this lives.
+pub(crate) struct View {
+    buffer: PyBuffer<u8>,
+}
+
+impl View {
+    /// Any contiguous buffer, read as bytes.
+    pub(crate) fn get(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let buffer = match PyBuffer::<u8>::get(object) {
+            Ok(buffer) => buffer,
+            // Buffers of other items are read as bytes, as memoryview.cast('B') does.
+            Err(error) if error.is_instance_of::<PyBufferError>(object.py()) => {
+                let bytes = object.py().get_type::<pyo3::types::PyMemoryView>().call1((object,))?;
+                PyBuffer::<u8>::get(&bytes.call_method1("cast", ("B",))?)?
+            }
+            Err(error) => return Err(error),
+        };
+        if !buffer.is_c_contiguous() {
+            return Err(PyBufferError::new_err("memoryview: underlying buffer is not C-contiguous"));
+        }
+        Ok(Self { buffer })
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        if self.buffer.len_bytes() == 0 {
+            return &[];
+        }
+        // SAFETY: the buffer is contiguous, and Python keeps it in place until it is released when self is
+        // dropped. That nobody writes to it meanwhile is the caller's part, as with every Python buffer.
+        unsafe { std::slice::from_raw_parts(self.buffer.buf_ptr().cast(), self.buffer.len_bytes()) }
+    }
+
+    /// The memory, to be written.
+    pub(crate) fn bytes_mut(&mut self) -> PyResult<&mut [u8]> {
+        if self.buffer.readonly() {
+            return Err(PyTypeError::new_err(
+                "a writable bytes-like object is required, not a read-only one",
+            ));
+        }
+        if self.buffer.len_bytes() == 0 {
+            return Ok(&mut []);
+        }
+        // SAFETY: as in bytes(); the buffer is writable.
+        Ok(unsafe { std::slice::from_raw_parts_mut(self.buffer.buf_ptr().cast(), self.buffer.len_bytes()) })
+    }
+}
+
+/// A bytes object that is being filled.
+pub(crate) struct BytesBody {
+    object: Py<PyBytes>,
+    memory: *mut u8,
+    capacity: usize,
+    filled: usize,
+}
+
+// SAFETY: the object is referred to by nobody else until it is finished, and its memory is plain bytes.
+unsafe impl Send for BytesBody {}
+
+fn allocate(py: Python<'_>, length: usize) -> PyResult<Py<PyBytes>> {
+    let Ok(length) = ffi::Py_ssize_t::try_from(length) else {
+        return Err(PyMemoryError::new_err(format!("a frame of {length} bytes does not fit into memory")));
+    };
+    // SAFETY: a NULL source asks for uninitialised memory.
+    let raw = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), length) };
+    // SAFETY: raw is a new reference, or NULL with an exception set.
+    let object = unsafe { Bound::from_owned_ptr_or_err(py, raw) }?;
+    object.cast_into::<PyBytes>().map(Bound::unbind).map_err(Into::into)
+}
+
+fn memory_of(object: &Py<PyBytes>) -> *mut u8 {
+    // SAFETY: the object is a bytes object, whose memory stays where it is until it is resized.
+    unsafe { ffi::PyBytes_AsString(object.as_ptr()) }.cast()
+}
+
+/// Lends a descriptor that a Python object owns to the core for one call.
+pub(crate) fn lend<'a>(fd: RawFd) -> PyResult<BorrowedFd<'a>> {
+    if fd < 0 {
+        return Err(PyOSError::new_err((libc::EBADF, "Bad file descriptor")));
+    }
+    // SAFETY: the descriptor is not -1. Whether it stays open is up to the Python program, as with every
+    // number of a descriptor; the core only makes system calls with it.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
+/// Takes over a descriptor that Python code gives up.
+pub(crate) fn take(fd: RawFd) -> PyResult<OwnedFd> {
+    if fd < 0 {
+        return Err(PyOSError::new_err((libc::EBADF, "Bad file descriptor")));
+    }
+    // SAFETY: the descriptor is not -1, and the caller has detached it from its Python object.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+impl BytesBody {
+    /// Room for `length` bytes. The system commits memory as it is written, so that what a peer announces
+    /// and does not send takes none.
+    pub(crate) fn new(py: Python<'_>, length: u64) -> PyResult<Self> {
+        let capacity = usize::try_from(length).unwrap_or(usize::MAX);
+        let object = allocate(py, capacity)?;
+        let memory = memory_of(&object);
+        Ok(Self { object, memory, capacity, filled: 0 })
+    }
+
+    /// The finished object; None when bytes are missing.
+    pub(crate) fn finish(self) -> Option<Py<PyBytes>> {
+        (self.filled == self.capacity).then_some(self.object)
+    }
+}
+
+impl Body for BytesBody {
+    fn room(&mut self, left: u64) -> carrick::Result<&mut [MaybeUninit<u8>]> {
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let room = (self.capacity - self.filled).min(left);
+        // SAFETY: filled is at most capacity, the size of the object's memory.
+        let place = unsafe { self.memory.add(self.filled) };
+        // SAFETY: filled + room is at most capacity, and nobody else uses the memory until it is finished.
+        Ok(unsafe { std::slice::from_raw_parts_mut(place.cast(), room) })
+    }
+
+    fn wrote(&mut self, n: usize) {
+        self.filled += n;
+    }
+
+    fn written(&self) -> &[u8] {
+        // SAFETY: the first `filled` bytes have been written; see room().
+        unsafe { std::slice::from_raw_parts(self.memory, self.filled) }
+    }
+}
+
+thread_local! {
+    /// Where `recv` receives what is mostly shorter than the caller allows for.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The longest `recv` that uses the thread's scratch memory.
+const SCRATCH_MAX: usize = 64 << 10;
+
+/// A new bytes object of what `fill` receives into memory of at most `capacity` bytes.
+pub(crate) fn bytes_with(
+    py: Python<'_>,
+    capacity: usize,
+    fill: impl FnOnce(&mut [MaybeUninit<u8>]) -> carrick::Result<usize>,
+) -> PyResult<carrick::Result<Py<PyBytes>>> {
+    let collect = |memory: &mut Vec<u8>| {
+        memory.clear();
+        if memory.try_reserve(capacity).is_err() {
+            return Err(PyMemoryError::new_err(format!("a buffer of {capacity} bytes")));
+        }
+        let room = memory.spare_capacity_mut().get_mut(..capacity).unwrap_or_default();
+        Ok(fill(room).map(|n| {
+            // SAFETY: fill reports how many of the first bytes it has written.
+            unsafe { memory.set_len(n) };
+            PyBytes::new(py, memory).unbind()
+        }))
+    };
+    if capacity > SCRATCH_MAX {
+        return collect(&mut Vec::new());
+    }
+    // Not borrowed while the interpreter is away: a signal handler may receive too.
+    let mut memory = SCRATCH.take();
+    let result = collect(&mut memory);
+    SCRATCH.set(memory);
+    result
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Errors of the core as Python exceptions, and Python's signal handlers as the core's interrupt hook.
+#![forbid(unsafe_code)]
+
+use carrick::interrupt::{Verdict, set_hook};
+use carrick::{Error, Kind};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use std::cell::RefCell;
+use std::sync::OnceLock;
+use std::thread::ThreadId;
+
+/// The error table of the core: name, code, text, errno and standard class of each kind.
+#[pyfunction]
+pub(crate) fn error_table() -> Vec<(&'static str, i32, &'static str, Option<i32>, &'static str)> {
+    Kind::ALL.iter().map(|k| (k.name(), k.code(), k.text(), k.errno(), k.python_class())).collect()
+}
+
+thread_local! {
+    /// What a signal handler raised during a wait of this thread.
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+
+static MAIN_THREAD: OnceLock<ThreadId> = OnceLock::new();
+
+/// Python runs signal handlers in the main thread only, so no other thread need ask.
+fn run_signal_handlers() -> Verdict {
+    if MAIN_THREAD.get() != Some(&std::thread::current().id()) {
+        return Verdict::Continue;
+    }
+    match Python::try_attach(|py| py.check_signals()) {
+        Some(Err(raised)) => {
+            RAISED.with_borrow_mut(|slot| *slot = Some(raised));
+            Verdict::Stop
+        }
+        Some(Ok(())) | None => Verdict::Continue,
+    }
+}
+
+pub(crate) fn install_interrupt_hook(py: Python<'_>) -> PyResult<()> {
+    let threading = py.import("threading")?;
+    let current = threading.call_method0("get_ident")?;
+    let main = threading.call_method0("main_thread")?.getattr("ident")?;
+    if current.eq(main)? {
+        // A second interpreter in the process leaves the first one's answer.
+        let _ = MAIN_THREAD.set(std::thread::current().id());
+    }
+    set_hook(run_signal_handlers);
+    Ok(())
+}
+
+/// The Python exception for an error of the core.
+#[cold]
+pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
+    if error.kind() == Kind::Interrupted
+        && let Some(raised) = RAISED.with_borrow_mut(Option::take)
+    {
+        return raised;
+    }
+    static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let make = || -> PyResult<PyErr> {
+        let make = MAKE.get_or_try_init(py, || {
+            py.import("carrick._errors").and_then(|m| m.getattr("_from_core")).map(Bound::unbind)
+        })?;
+        let made = make.bind(py).call1((error.kind().code(), error.os_code(), error.to_string()))?;
+        Ok(PyErr::from_value(made))
+    };
+    make().unwrap_or_else(|failure| failure)
+}
+
+/// Shorthand for turning a core result into a Python one.
+pub(crate) trait OrRaise<T> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T>;
+}
+
+impl<T> OrRaise<T> for carrick::Result<T> {
+    fn or_raise(self, py: Python<'_>) -> PyResult<T> {
+        self.map_err(|error| raise(py, &error))
+    }
+}
+
+/// Whether the call has to wait, after an attempt that was not to.
+pub(crate) fn would_block<T>(result: &carrick::Result<T>) -> bool {
+    matches!(result, Err(error) if error.kind() == Kind::WouldBlock)
+}

@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `hmac`: the core's digests, and the standard module for all others.
+#![forbid(unsafe_code)]
+
+use crate::buffer::View;
+use carrick::auth::{Digest, Mac, mac};
+use pyo3::exceptions::{PyAttributeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyDict, PyString, PyTuple, PyType};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// From this length on hashing is worth giving the interpreter away for, as in the standard library.
+const DETACH_FROM: usize = 2048;
+
+/// `hashlib`'s constructors, to know them when they are given instead of a name.
+struct Known {
+    constructors: Vec<(Py<PyAny>, Digest)>,
+    standard: Py<PyModule>,
+}
+
+fn known(py: Python<'_>) -> PyResult<&'static Known> {
+    static KNOWN: PyOnceLock<Known> = PyOnceLock::new();
+    KNOWN.get_or_try_init(py, || {
+        let hashlib = py.import("hashlib")?;
+        let mut constructors = Vec::new();
+        for digest in Digest::ALL {
+            constructors.push((hashlib.getattr(digest.name())?.unbind(), *digest));
+        }
+        let standard = py.import("carrick._standard")?.getattr("hmac")?.cast_into::<PyModule>()?;
+        Ok(Known { constructors, standard: standard.unbind() })
+    })
+}
+
+/// The digest that `digestmod` stands for, if it is one of the core's.
+fn digest_of(py: Python<'_>, digestmod: &Bound<'_, PyAny>) -> PyResult<Option<Digest>> {
+    if let Ok(name) = digestmod.cast::<PyString>() {
+        let name = name.to_str()?;
+        return Ok(Digest::ALL.iter().copied().find(|d| d.name() == name));
+    }
+    let constructors = &known(py)?.constructors;
+    Ok(constructors.iter().find(|(c, _)| c.is(digestmod)).map(|(_, digest)| *digest))
+}
+
+#[expect(clippy::large_enum_variant, reason = "the common variant is the large one, and an allocation would cost more")]
+enum State {
+    /// Made by `__new__` and not initialised.
+    Empty,
+    Native(Mac),
+    /// An object of the standard module, for a digest the core has not.
+    Standard(Py<PyAny>),
+}
+
+/// A keyed hash being computed (RFC 2104).
+#[pyclass(subclass, frozen, name = "HMAC", module = "hmac", weakref)]
+pub(crate) struct Hmac {
+    state: Mutex<State>,
+}
+
+fn check_key<'a, 'py>(key: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyAny>> {
+    if key.is_instance_of::<PyBytes>() || key.is_instance_of::<pyo3::types::PyByteArray>() {
+        return Ok(key);
+    }
+    let name = key.get_type().name()?;
+    Err(PyTypeError::new_err(format!("key: expected bytes or bytearray, but got '{name}'")))
+}
+
+fn native(digest: Digest, key: &Bound<'_, PyAny>, msg: Option<&Bound<'_, PyAny>>) -> PyResult<Mac> {
+    let py = key.py();
+    let key = View::get(key)?;
+    let mut mac = Mac::new(digest, key.bytes()).map_err(|e| crate::errors::raise(py, &e))?;
+    if let Some(msg) = msg {
+        let msg = View::get(msg)?;
+        let bytes = msg.bytes();
+        if bytes.len() < DETACH_FROM {
+            mac.update(bytes);
+        } else {
+            py.detach(|| mac.update(bytes));
+        }
+    }
+    Ok(mac)
+}
+
+fn given<'a, 'py>(msg: Option<&'a Bound<'py, PyAny>>) -> Option<&'a Bound<'py, PyAny>> {
+    msg.filter(|m| !m.is_none())
+}
+
+fn state_for(
+    key: &Bound<'_, PyAny>,
+    msg: Option<&Bound<'_, PyAny>>,
+    digestmod: &Bound<'_, PyAny>,
+) -> PyResult<State> {
+    let py = key.py();
+    check_key(key)?;
+    if !digestmod.is_truthy()? {
+        return Err(PyTypeError::new_err("Missing required argument 'digestmod'."));
+    }
+    match digest_of(py, digestmod)? {
+        Some(digest) => Ok(State::Native(native(digest, key, given(msg))?)),
+        None => {
+            let class = known(py)?.standard.bind(py).getattr("HMAC")?;
+            Ok(State::Standard(class.call1((key, msg, digestmod))?.unbind()))
+        }
+    }
+}
+
+/// A new HMAC object; `digestmod` is a name, a constructor of `hashlib` or a module.
+#[pyfunction]
+#[pyo3(signature = (key, msg=None, digestmod=None))]
+pub(crate) fn hmac_new(
+    key: &Bound<'_, PyAny>,
+    msg: Option<&Bound<'_, PyAny>>,
+    digestmod: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Hmac> {
+    let Some(digestmod) = digestmod else {
+        check_key(key)?;
+        return Err(PyTypeError::new_err("Missing required argument 'digestmod'."));
+    };
+    Ok(Hmac { state: Mutex::new(state_for(key, msg, digestmod)?) })
+}
+
+/// The digest of one message: the quickest way when there is only one.
+#[pyfunction]
+#[pyo3(signature = (key, msg, digest))]
+pub(crate) fn hmac_digest<'py>(
+    py: Python<'py>,
+    key: &Bound<'py, PyAny>,
+    msg: &Bound<'py, PyAny>,
+    digest: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
+    let Some(digest) = digest_of(py, digest)? else {
+        return known(py)?.standard.bind(py).call_method1("digest", (key, msg, digest));
+    };
+    let (key, msg) = (View::get(key)?, View::get(msg)?);
+    let (key, msg) = (key.bytes(), msg.bytes());
+    let run = || mac(digest, key, msg);
+    let tag = if msg.len() < DETACH_FROM { run() } else { py.detach(run) };
+    let tag = tag.map_err(|e| crate::errors::raise(py, &e))?;
+    Ok(PyBytes::new(py, tag.bytes()).into_any())
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
+impl Hmac {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, state: State) {
+        let before = std::mem::replace(&mut *self.lock(), state);
+        // Dropping Python objects runs Python: not under the lock.
+        drop(before);
+    }
+
+    /// The core's state, copied, or the standard object.
+    fn look(&self, py: Python<'_>) -> PyResult<Result<Mac, Py<PyAny>>> {
+        match &*self.lock() {
+            State::Native(mac) => Ok(Ok(mac.clone())),
+            State::Standard(object) => Ok(Err(object.clone_ref(py))),
+            State::Empty => Err(PyAttributeError::new_err("HMAC object is not initialised")),
+        }
+    }
+
+    fn ask<'py, T>(
+        &self,
+        py: Python<'py>,
+        native: impl FnOnce(&Mac) -> T,
+        standard: impl FnOnce(&Bound<'py, PyAny>) -> PyResult<T>,
+    ) -> PyResult<T> {
+        let object = match &*self.lock() {
+            State::Native(mac) => return Ok(native(mac)),
+            State::Standard(object) => object.clone_ref(py),
+            State::Empty => return Err(PyAttributeError::new_err("HMAC object is not initialised")),
+        };
+        standard(object.bind(py))
+    }
+}
+
+#[pymethods]
+impl Hmac {
+    #[new]
+    #[pyo3(signature = (*_args, **_kwargs))]
+    fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
+        Self { state: Mutex::new(State::Empty) }
+    }
+
+    #[pyo3(signature = (key, msg=None, digestmod=None))]
+    fn __init__(
+        &self,
+        key: &Bound<'_, PyAny>,
+        msg: Option<&Bound<'_, PyAny>>,
+        digestmod: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<()> {
+        let made = hmac_new(key, msg, digestmod)?;
+        self.set(made.state.into_inner().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
+    }
+
+    #[pyo3(signature = (key, msg, digestmod))]
+    fn _init_hmac(
+        &self,
+        key: &Bound<'_, PyAny>,
+        msg: Option<&Bound<'_, PyAny>>,
+        digestmod: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.set(state_for(key, msg, digestmod)?);
+        Ok(())
+    }
+
+    #[pyo3(signature = (key, msg, digestmod))]
+    fn _init_old(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        msg: Option<&Bound<'_, PyAny>>,
+        digestmod: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let class = known(py)?.standard.bind(py).getattr("HMAC")?;
+        let object = class.call_method1("__new__", (&class,))?;
+        object.call_method1("_init_old", (key, msg, digestmod))?;
+        self.set(State::Standard(object.unbind()));
+        Ok(())
+    }
+
+    /// Adds `msg` to the message.
+    fn update(&self, py: Python<'_>, msg: &Bound<'_, PyAny>) -> PyResult<()> {
+        let view = View::get(msg)?;
+        let bytes = view.bytes();
+        let feed = || match &mut *self.lock() {
+            State::Native(mac) => {
+                mac.update(bytes);
+                true
+            }
+            _ => false,
+        };
+        // The lock is let go of before the interpreter is asked for again.
+        let fed = if bytes.len() < DETACH_FROM { feed() } else { py.detach(feed) };
+        if fed {
+            return Ok(());
+        }
+        self.ask(py, |_| (), |standard| standard.call_method1("update", (msg,)).map(drop))
+    }
+
+    /// The digest of the message so far, as bytes.
+    fn digest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.look(py)? {
+            Ok(mac) => Ok(PyBytes::new(py, mac.finish().bytes()).into_any()),
+            Err(standard) => standard.bind(py).call_method0("digest"),
+        }
+    }
+
+    /// The digest of the message so far, as a string of hexadecimal digits.
+    fn hexdigest<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let mac = match self.look(py)? {
+            Ok(mac) => mac,
+            Err(standard) => return standard.bind(py).call_method0("hexdigest"),
+        };
+        let mut text = String::with_capacity(128);
+        for byte in mac.finish().bytes() {
+            for nibble in [byte >> 4, byte & 15] {
+                text.push(char::from(HEX.get(usize::from(nibble)).copied().unwrap_or(b'0')));
+            }
+        }
+        Ok(PyString::new(py, &text).into_any())
+    }
+
+    /// A copy that goes on by itself.
+    fn copy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let state = match slf.get().look(py)? {
+            Ok(mac) => State::Native(mac),
+            Err(standard) => State::Standard(standard.bind(py).call_method0("copy")?.unbind()),
+        };
+        let class: Bound<'py, PyType> = slf.get_type();
+        let other = class.call_method1("__new__", (&class,))?;
+        other.cast::<Self>()?.get().set(state);
+        Ok(other)
+    }
+
+    /// The name of the algorithm, such as `hmac-sha256`.
+    #[getter]
+    fn name(&self, py: Python<'_>) -> PyResult<String> {
+        self.ask(py, |mac| format!("hmac-{}", mac.digest()), |s| s.getattr("name")?.extract())
+    }
+
+    /// The length of the digest in bytes.
+    #[getter]
+    fn digest_size(&self, py: Python<'_>) -> PyResult<usize> {
+        self.ask(py, |mac| mac.digest().size(), |s| s.getattr("digest_size")?.extract())
+    }
+
+    /// The length of the algorithm's block in bytes.
+    #[getter]
+    fn block_size(&self, py: Python<'_>) -> PyResult<usize> {
+        self.ask(py, |mac| mac.digest().block_size(), |s| s.getattr("block_size")?.extract())
+    }
+
+    /// The standard module's name for the state of a known digest: this object itself.
+    #[getter(_hmac)]
+    fn hmac_state<'py>(slf: &Bound<'py, Self>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        let py = slf.py();
+        match slf.get().look(py)? {
+            Ok(_) => Ok(Some(slf.clone().into_any())),
+            Err(standard) => Ok(Some(standard.bind(py).getattr("_hmac")?).filter(|s| !s.is_none())),
+        }
+    }
+
+    #[getter(_inner)]
+    fn inner_state<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.ask(py, |_| None, |standard| standard.getattr("_inner").map(Some))
+    }
+
+    #[getter(_outer)]
+    fn outer_state<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.ask(py, |_| None, |standard| standard.getattr("_outer").map(Some))
+    }
+
+    /// The block size assumed for a digest that does not tell its own.
+    #[classattr]
+    fn blocksize() -> usize {
+        64
+    }
+}

@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `carrick.MessageServer`: framed request and reply with handlers in Python.
+#![forbid(unsafe_code)]
+
+use crate::auth;
+use crate::buffer::View;
+use crate::connection::{seconds, span};
+use crate::errors::{OrRaise, raise};
+use crate::request::{Request, python_address};
+use crate::socket::format;
+use crate::stream::{overload, serve_interruptibly, spawner, stats};
+use carrick::server::{self, MessageOptions, ServerHandle};
+use carrick::{Address, Error, Kind, ListenOptions};
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyTuple};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::{Mutex, PoisonError};
+
+/// An address as `socket` writes it, for the core.
+fn address(object: &Bound<'_, PyAny>) -> PyResult<Address> {
+    let py = object.py();
+    if let Ok(tuple) = object.cast::<PyTuple>() {
+        let host: String = tuple.get_item(0)?.extract()?;
+        let port: i64 = tuple.get_item(1)?.extract()?;
+        let Ok(port) = u16::try_from(port) else {
+            return Err(pyo3::exceptions::PyOverflowError::new_err(format!(
+                "port must be 0-65535, not {port}"
+            )));
+        };
+        let text = match host.as_str() {
+            "" => format!("0.0.0.0:{port}"),
+            host if host.contains(':') => format!("[{host}]:{port}"),
+            host => format!("{host}:{port}"),
+        };
+        return text.parse().or_raise(py);
+    }
+    if let Ok(bytes) = object.cast::<PyBytes>() {
+        return Ok(unix_address(bytes.as_bytes()));
+    }
+    if let Ok(path) = object.extract::<OsString>() {
+        return Ok(unix_address(path.as_bytes()));
+    }
+    Err(PyTypeError::new_err("address: expected (host, port), or a path for a Unix socket"))
+}
+
+fn unix_address(bytes: &[u8]) -> Address {
+    match bytes.split_first() {
+        Some((0, name)) => Address::Abstract(name.to_vec()),
+        _ => Address::Unix(std::ffi::OsStr::from_bytes(bytes).into()),
+    }
+}
+
+/// An event-driven server of framed requests. See `carrick.MessageServer`.
+#[pyclass(frozen, subclass, module = "carrick._carrick")]
+pub(crate) struct MessageServer {
+    handle: ServerHandle,
+    server: Mutex<Option<server::MessageServer>>,
+}
+
+#[pymethods]
+impl MessageServer {
+    #[new]
+    #[pyo3(signature = (address, *, authkey=None, scheme="multiprocessing", digest="sha256", min_digest="md5",
+        handshake_timeout=10.0, frame_format=None, max_frame=None, backlog=1024, reuse_port=false,
+        max_connections=100_000, overload="block", request_timeout=Some(30.0), idle_timeout=None,
+        max_unsent=1 << 20, max_threads=64, drain=30.0))]
+    #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
+    fn new(
+        py: Python<'_>,
+        address: &Bound<'_, PyAny>,
+        authkey: Option<&Bound<'_, PyAny>>,
+        scheme: &str,
+        digest: &str,
+        min_digest: &str,
+        handshake_timeout: f64,
+        frame_format: Option<&Bound<'_, PyAny>>,
+        max_frame: Option<u64>,
+        backlog: u32,
+        reuse_port: bool,
+        max_connections: usize,
+        overload: &str,
+        request_timeout: Option<f64>,
+        idle_timeout: Option<f64>,
+        max_unsent: usize,
+        max_threads: usize,
+        drain: f64,
+    ) -> PyResult<Self> {
+        let mut options = MessageOptions {
+            listen: ListenOptions { backlog, reuse_port, ..ListenOptions::default() },
+            max_connections,
+            overload: self::overload(overload)?,
+            request_timeout: request_timeout.map(span).transpose()?,
+            idle_timeout: idle_timeout.map(span).transpose()?,
+            max_unsent,
+            max_threads,
+            drain: span(drain)?,
+            ..MessageOptions::default()
+        };
+        if let Some(spec) = frame_format {
+            options.format = format(spec, None)?;
+        }
+        if let Some(cap) = max_frame {
+            options.format = options.format.with_cap(cap);
+        }
+        if let Some(key) = authkey {
+            options.auth = Some(auth::options(py, key, scheme, digest, min_digest, Some(handshake_timeout))?);
+        }
+        let address = self::address(address)?;
+        let server = py.detach(|| server::MessageServer::bind(&address, options)).or_raise(py)?;
+        Ok(Self { handle: server.handle(), server: Mutex::new(Some(server)) })
+    }
+
+    /// Where the server listens.
+    #[getter]
+    fn address<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        python_address(py, self.handle.address())
+    }
+
+    /// Serves with `handler(request)` until shut down; `start(job)` starts threads.
+    fn _serve(&self, py: Python<'_>, handler: Py<PyAny>, start: Py<PyAny>) -> PyResult<()> {
+        let Some(server) = self.server.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+            return Err(raise(
+                py,
+                &Error::with_detail(Kind::State, "serve", "this server has served: make another"),
+            ));
+        };
+        let handle = move |request: &mut server::Request<'_>| answer(&handler, request);
+        serve_interruptibly(py, &self.handle, move || server.serve_on(handle, spawner(start)))
+    }
+
+    /// Stops serving: what has been begun may finish for up to `timeout` seconds (None is for ever), then
+    /// it is cut off. Raises TimeoutError when a handler does not return.
+    #[pyo3(signature = (timeout=None))]
+    fn shutdown(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
+        let deadline = seconds(timeout)?;
+        let unserved = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if unserved.is_some() {
+            return Ok(());
+        }
+        py.detach(|| self.handle.shutdown(deadline)).or_raise(py)
+    }
+
+    /// Asks the server to stop and returns at once; may be called in a signal handler.
+    fn request_shutdown(&self) {
+        self.handle.request_shutdown();
+    }
+
+    /// Counters of what the server has done, by name.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        stats(py, &self.handle)
+    }
+}
+
+fn answer(handler: &Py<PyAny>, request: &mut server::Request<'_>) -> carrick::Result<()> {
+    let failed = || Error::new(Kind::Handler, "handle request");
+    let outcome = Python::try_attach(|py| {
+        let object = Request::new(py, request.body(), request.peer().clone(), request.connection());
+        let run = || -> PyResult<()> {
+            let object = Bound::new(py, object)?;
+            let result = handler.bind(py).call1((&object,))?;
+            let (replies, close) = object.get().take();
+            for reply in &replies {
+                request.reply(View::get(reply.bind(py))?.bytes()).or_raise(py)?;
+            }
+            if !result.is_none() {
+                request.reply(View::get(&result)?.bytes()).or_raise(py)?;
+            }
+            if close {
+                request.close();
+            }
+            Ok(())
+        };
+        run().map_err(|error| error.write_unraisable(py, Some(handler.bind(py))))
+    });
+    match outcome {
+        Some(Ok(())) => Ok(()),
+        Some(Err(())) | None => Err(failed()),
+    }
+}

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The quick paths of `carrick.socket.socket`, and accept.
+//!
+//! A method here tries once while still attached to the interpreter. What it cannot do, or what is unusual
+//! (flags, a non-blocking socket that has nothing), it leaves to the standard method by answering None.
+#![forbid(unsafe_code)]
+
+use crate::buffer::{View, bytes_with, lend, take};
+use crate::connection::{finish, seconds};
+use crate::errors::{OrRaise, would_block};
+use crate::request::python_address;
+use carrick::frame::{Borrowed, ByteOrder, Transport};
+use carrick::{Connection, Deadline, Format, Kind};
+use pyo3::exceptions::PyValueError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::io::IoSlice;
+use std::os::fd::{IntoRawFd, RawFd};
+
+/// Up to this length data is sent without giving the interpreter away first.
+const QUICK: usize = 32 << 10;
+
+fn transport(socket: &Bound<'_, PyAny>) -> PyResult<Borrowed<'static>> {
+    let fd: RawFd = socket.call_method0(intern!(socket.py(), "fileno"))?.extract()?;
+    Ok(Borrowed::new(lend(fd)?, true))
+}
+
+/// Until when a blocking socket may wait; None for a non-blocking one.
+fn patience(socket: &Bound<'_, PyAny>) -> PyResult<Option<Deadline>> {
+    let timeout: Option<f64> = socket.call_method0(intern!(socket.py(), "gettimeout"))?.extract()?;
+    if timeout == Some(0.0) { Ok(None) } else { seconds(timeout).map(Some) }
+}
+
+/// Receives up to `bufsize` bytes; None to have the standard method do it.
+#[pyfunction]
+pub(crate) fn sock_recv(
+    py: Python<'_>,
+    socket: &Bound<'_, PyAny>,
+    bufsize: isize,
+) -> PyResult<Option<Py<PyBytes>>> {
+    let Ok(bufsize @ 1..) = usize::try_from(bufsize) else { return Ok(None) };
+    let transport = transport(socket)?;
+    let quick = bytes_with(py, bufsize, |room| transport.read(room, Deadline::NOW))?;
+    if !would_block(&quick) {
+        return quick.or_raise(py).map(Some);
+    }
+    let Some(deadline) = patience(socket)? else { return Ok(None) };
+    bytes_with(py, bufsize, |room| py.detach(|| transport.read(room, deadline)))?.or_raise(py).map(Some)
+}
+
+/// Sends all of `data`; False to have the standard method do it.
+#[pyfunction]
+pub(crate) fn sock_sendall(
+    py: Python<'_>,
+    socket: &Bound<'_, PyAny>,
+    data: &Bound<'_, PyAny>,
+) -> PyResult<bool> {
+    let view = View::get(data)?;
+    let bytes = view.bytes();
+    if bytes.is_empty() {
+        return Ok(true);
+    }
+    let transport = transport(socket)?;
+    let mut sent = 0;
+    if bytes.len() <= QUICK {
+        match transport.write(&[IoSlice::new(bytes)], Deadline::NOW) {
+            Ok(n) => sent = n,
+            Err(e) if e.kind() == Kind::WouldBlock => {}
+            Err(e) => return Err(crate::errors::raise(py, &e)),
+        }
+        if sent == bytes.len() {
+            return Ok(true);
+        }
+    }
+    let Some(deadline) = patience(socket)? else {
+        if sent == 0 {
+            return Ok(false);
+        }
+        return Err(crate::errors::raise(py, &carrick::Error::new(Kind::WouldBlock, "sendall")));
+    };
+    py.detach(|| {
+        while let Some(rest) = bytes.get(sent..)
+            && !rest.is_empty()
+        {
+            sent += transport.write(&[IoSlice::new(rest)], deadline)?;
+        }
+        Ok(true)
+    })
+    .or_raise(py)
+}
+
+/// Sends what the socket takes of `data` and tells how much; None to have the standard method do it.
+#[pyfunction]
+pub(crate) fn sock_send(
+    py: Python<'_>,
+    socket: &Bound<'_, PyAny>,
+    data: &Bound<'_, PyAny>,
+) -> PyResult<Option<usize>> {
+    let view = View::get(data)?;
+    let bytes = view.bytes();
+    if bytes.is_empty() || bytes.len() > QUICK {
+        return Ok(None);
+    }
+    let transport = transport(socket)?;
+    match transport.write(&[IoSlice::new(bytes)], Deadline::NOW) {
+        Err(e) if e.kind() == Kind::WouldBlock => Ok(None),
+        other => other.or_raise(py).map(Some),
+    }
+}
+
+/// A frame format from its name, or from `(width, byteorder, signed)`.
+pub(crate) fn format(spec: &Bound<'_, PyAny>, cap: Option<u64>) -> PyResult<Format> {
+    let py = spec.py();
+    let format = if let Ok((width, order, signed)) = spec.extract::<(u8, String, bool)>() {
+        let order = match order.as_str() {
+            "big" => ByteOrder::Big,
+            "little" => ByteOrder::Little,
+            other => {
+                return Err(PyValueError::new_err(format!("byte order '{other}'; it is 'big' or 'little'")));
+            }
+        };
+        Format::custom(width, order, signed).or_raise(py)?
+    } else {
+        match spec.extract::<String>()?.as_str() {
+            "multiprocessing" => Format::MULTIPROCESSING,
+            "course" => Format::COURSE,
+            other => {
+                return Err(PyValueError::new_err(format!(
+                    "frame format '{other}'; it is 'multiprocessing', 'course' or (width, byteorder, signed)"
+                )));
+            }
+        }
+    };
+    Ok(cap.map_or(format, |cap| format.with_cap(cap)))
+}
+
+/// Sends one frame.
+#[pyfunction]
+pub(crate) fn send_frame(
+    py: Python<'_>,
+    socket: &Bound<'_, PyAny>,
+    data: &Bound<'_, PyAny>,
+    format: &Bound<'_, PyAny>,
+    cap: Option<u64>,
+) -> PyResult<()> {
+    let connection = Connection::new(transport(socket)?, self::format(format, cap)?);
+    let view = View::get(data)?;
+    let bytes = view.bytes();
+    let deadline = patience(socket)?.unwrap_or(Deadline::NOW);
+    py.detach(|| {
+        connection.send(bytes, deadline)?;
+        // Of a non-blocking socket's frame that was begun the rest has to follow.
+        connection.flush(Deadline::NEVER)
+    })
+    .or_raise(py)
+}
+
+/// Receives one frame.
+#[pyfunction]
+pub(crate) fn recv_frame(
+    py: Python<'_>,
+    socket: &Bound<'_, PyAny>,
+    format: &Bound<'_, PyAny>,
+    cap: Option<u64>,
+) -> PyResult<Py<PyBytes>> {
+    let connection = Connection::new(transport(socket)?, self::format(format, cap)?);
+    let deadline = patience(socket)?.unwrap_or(Deadline::NOW);
+    let length = py.detach(|| connection.next_length(deadline)).or_raise(py)?;
+    // A frame that has begun is waited for, also by a non-blocking socket: its start cannot be put back.
+    let deadline = if deadline.is_now() { Deadline::NEVER } else { deadline };
+    let mut body = crate::buffer::BytesBody::new(py, length)?;
+    py.detach(|| connection.recv_body(u64::MAX, |_| Ok(&mut body), deadline)).or_raise(py)?;
+    finish(py, body)
+}
+
+/// Takes a connection from the listening descriptor: its descriptor and the client's address, or None
+/// when `wake` became readable first.
+#[pyfunction]
+pub(crate) fn accept<'py>(
+    py: Python<'py>,
+    fd: RawFd,
+    wake: RawFd,
+) -> PyResult<Option<(RawFd, Bound<'py, PyAny>)>> {
+    let (fd, wake) = (lend(fd)?, lend(wake)?);
+    let accepted = py.detach(|| carrick::net::accept_or_wake(fd, wake)).or_raise(py)?;
+    let Some((fd, address)) = accepted else { return Ok(None) };
+    let address = python_address(py, &address)?;
+    Ok(Some((fd.into_raw_fd(), address)))
+}
+
+/// Closes a descriptor that was handed to Python code which could not use it.
+pub(crate) fn discard(fd: RawFd) {
+    if let Ok(fd) = take(fd) {
+        drop(fd);
+    }
+}

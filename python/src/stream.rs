@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The accept loop and the threads of `carrick.socketserver`.
+#![forbid(unsafe_code)]
+
+use crate::buffer::lend;
+use crate::errors::{OrRaise, raise};
+use crate::request::python_address;
+use crate::socket::discard;
+use carrick::net::Listener;
+use carrick::server::{Mode, Overload, ServerHandle, Session, Spawn, StreamOptions};
+use carrick::{Error, Kind};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use std::os::fd::{IntoRawFd, RawFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The body of a thread, to be called once by the thread that Python starts for it.
+#[pyclass(frozen, module = "carrick._carrick")]
+pub(crate) struct Job {
+    body: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+#[pymethods]
+impl Job {
+    fn __call__(&self, py: Python<'_>) {
+        let body = self.body.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(body) = body {
+            py.detach(body);
+        }
+    }
+}
+
+/// Starts threads by calling `start(job)`.
+pub(crate) fn spawner(start: Py<PyAny>) -> Spawn {
+    Box::new(move |body| {
+        let job = Job { body: Mutex::new(Some(body)) };
+        let started = Python::try_attach(|py| start.call1(py, (job,)).map(drop));
+        match started {
+            Some(Ok(())) => Ok(()),
+            Some(Err(error)) => Err(std::io::Error::other(error.to_string())),
+            None => Err(std::io::Error::other("the interpreter is shutting down")),
+        }
+    })
+}
+
+pub(crate) fn overload(name: &str) -> PyResult<Overload> {
+    match name {
+        "block" => Ok(Overload::Block),
+        "reject" => Ok(Overload::Reject),
+        _ => Err(PyValueError::new_err(format!("overload '{name}'; it is 'block' or 'reject'"))),
+    }
+}
+
+pub(crate) fn stats<'py>(py: Python<'py>, handle: &ServerHandle) -> PyResult<Bound<'py, PyDict>> {
+    let stats = handle.stats();
+    let dict = PyDict::new(py);
+    for (name, value) in stats.items() {
+        dict.set_item(name, value)?;
+    }
+    Ok(dict)
+}
+
+/// Runs `serve` on a thread of Rust's own while the caller waits where a signal reaches it.
+///
+/// A signal handler that raises stops the server and is raised.
+pub(crate) fn serve_interruptibly(
+    py: Python<'_>,
+    handle: &ServerHandle,
+    serve: impl FnOnce() -> carrick::Result<()> + Send + 'static,
+) -> PyResult<()> {
+    let thread = std::thread::Builder::new().name("carrick-monitor".into()).spawn(serve);
+    let thread = thread.map_err(|e| raise(py, &Error::with_detail(Kind::Os, "serve", e.to_string())))?;
+    let waited = py.detach(|| handle.wait_interruptibly());
+    if waited.is_err() {
+        handle.request_shutdown();
+    }
+    let served = py.detach(|| thread.join());
+    waited.or_raise(py)?;
+    match served {
+        Ok(served) => served.or_raise(py),
+        Err(_) => Err(raise(py, &Error::new(Kind::Panic, "serve"))),
+    }
+}
+
+/// Accepts connections of a listening socket and calls `handle(fd, address)` for each, on threads that
+/// `start(job)` starts.
+#[pyclass(frozen, module = "carrick._carrick")]
+pub(crate) struct StreamServer {
+    handle: ServerHandle,
+    server: Mutex<Option<carrick::server::StreamServer>>,
+    attend: Arc<Py<PyAny>>,
+    start: Mutex<Option<Py<PyAny>>>,
+}
+
+#[pymethods]
+impl StreamServer {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        fd: RawFd,
+        max_threads: usize,
+        overload: &str,
+        handle: Py<PyAny>,
+        start: Py<PyAny>,
+    ) -> PyResult<Self> {
+        let own = lend(fd)?.try_clone_to_owned()?;
+        let options = StreamOptions {
+            mode: Mode::Threads(max_threads),
+            overload: self::overload(overload)?,
+            // Handlers that run are the Python server's: it waits for them when it is closed.
+            drain: Duration::ZERO,
+            ..StreamOptions::default()
+        };
+        let listener = Listener::from_fd(own).or_raise(py)?;
+        let server = carrick::server::StreamServer::over(listener, options).or_raise(py)?;
+        Ok(Self {
+            handle: server.handle(),
+            server: Mutex::new(Some(server)),
+            attend: Arc::new(handle),
+            start: Mutex::new(Some(start)),
+        })
+    }
+
+    /// Serves until a shutdown is requested; does not wait for handlers that run.
+    fn serve(&self, py: Python<'_>) -> PyResult<()> {
+        let server = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let start = self.start.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let (Some(server), Some(start)) = (server, start) else {
+            return Err(raise(py, &Error::with_detail(Kind::State, "serve", "this server has served")));
+        };
+        let attend = Arc::clone(&self.attend);
+        let handler = move |session: &Session<'_>| {
+            let fd = session.take()?.into_raw_fd();
+            let outcome = Python::try_attach(|py| {
+                let called = python_address(py, session.peer).and_then(|peer| attend.call1(py, (fd, peer)));
+                called.map(drop).map_err(|error| error.write_unraisable(py, None))
+            });
+            match outcome {
+                Some(Ok(())) => Ok(()),
+                Some(Err(())) => Err(Error::new(Kind::Handler, "handle connection")),
+                None => {
+                    discard(fd);
+                    Err(Error::with_detail(
+                        Kind::Handler,
+                        "handle connection",
+                        "the interpreter is shutting down",
+                    ))
+                }
+            }
+        };
+        let served = serve_interruptibly(py, &self.handle, move || server.serve_on(handler, spawner(start)));
+        match served {
+            // Handlers still run.
+            Err(error) if error.is_instance_of::<pyo3::exceptions::PyTimeoutError>(py) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Asks the server to stop; may be called from anywhere, a signal handler included.
+    fn request_shutdown(&self) {
+        self.handle.request_shutdown();
+    }
+
+    /// Waits until serving has ended; False when `timeout` seconds passed first.
+    #[pyo3(signature = (timeout=None))]
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        let deadline = crate::connection::seconds(timeout)?;
+        Ok(py.detach(|| self.handle.wait(deadline)).is_ok())
+    }
+
+    /// Counters of what the server has done.
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        stats(py, &self.handle)
+    }
+}
+
+/// Tells the server whose handler runs on this thread that it is about to block.
+#[pyfunction]
+pub(crate) fn about_to_block() {
+    carrick::server::about_to_block();
+}
