@@ -1,1 +1,26 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The C face: translates between C and the crate `carrick`, and holds no logic.
+//!
+//! `boundary` has the one wrapper that every export goes through, `handle` the typed handles, `memory` what
+//! is read from and written to the caller's memory; then one file per module of the core, in the order of
+//! the header. The contract is docs/c-api.md; cbindgen turns the comments here into those of the header.
+#![expect(non_camel_case_types, reason = "the names are those of C")]
+#![expect(clippy::missing_safety_doc, reason = "one contract holds for all exports: docs/c-api.md")]
 
+mod boundary;
+mod handle;
+mod memory;
+
+pub mod status;
+
+mod address;
+pub mod auth;
+pub mod connection;
+pub mod datagram;
+pub mod listener;
+pub mod option;
+pub mod poller;
+pub mod request;
+pub mod server;
+pub mod session;
+pub mod stream;

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The one way in: panics become a code, errors are remembered for this thread.
+
+use crate::handle::{Castable, Handle, handle};
+use crate::status::carrick_status;
+use carrick::{Error, Kind, Result};
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+
+/// What is kept of the last failure of a thread.
+pub(crate) struct LastError {
+    pub(crate) text: String,
+    pub(crate) errno: i32,
+}
+
+thread_local! {
+    static LAST: RefCell<LastError> = const { RefCell::new(LastError { text: String::new(), errno: 0 }) };
+}
+
+pub(crate) fn with_last<T>(body: impl FnOnce(&LastError) -> T) -> T {
+    LAST.with_borrow(body)
+}
+
+#[cold]
+fn remember(error: &Error) -> carrick_status {
+    // A thread that is ending has no place to remember in; the code is returned all the same.
+    let _ = LAST.try_with(|last| {
+        if let Ok(mut last) = last.try_borrow_mut() {
+            last.text = error.to_string();
+            last.errno = error.os_code().unwrap_or(0);
+        }
+    });
+    error.kind().code()
+}
+
+/// Runs an export that has no handle.
+pub(crate) fn boundary(operation: &'static str, body: impl FnOnce() -> Result<()>) -> carrick_status {
+    match catch_unwind(AssertUnwindSafe(body)) {
+        Ok(Ok(())) => 0,
+        Ok(Err(error)) => remember(&error),
+        Err(_) => remember(&Error::new(Kind::Panic, operation)),
+    }
+}
+
+/// Runs an export on a handle; a panic poisons it.
+pub(crate) fn on<C: Castable>(
+    pointer: *const C,
+    operation: &'static str,
+    body: impl FnOnce(&C::Rust) -> Result<()>,
+) -> carrick_status {
+    let handle: &Handle<C::Rust> = match handle(pointer, operation) {
+        Ok(handle) => handle,
+        Err(error) => return remember(&error),
+    };
+    match catch_unwind(AssertUnwindSafe(|| body(&handle.value))) {
+        Ok(Ok(())) => 0,
+        Ok(Err(error)) => remember(&error),
+        Err(_) => {
+            handle.poisoned.store(true, Ordering::SeqCst);
+            remember(&Error::new(Kind::Panic, operation))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handle::{free, give};
+    use crate::stream::carrick_stream;
+
+    #[test]
+    fn a_panic_becomes_a_code() {
+        let status = boundary("test", || panic!("on purpose"));
+        assert_eq!(status, Kind::Panic.code());
+        assert!(with_last(|last| last.text.contains("internal panic")));
+    }
+
+    #[test]
+    fn a_panic_poisons_the_handle_and_it_can_still_be_freed() {
+        let (left, _right) = carrick::Stream::pair().unwrap();
+        let pointer: *mut carrick_stream = give(left);
+        assert_eq!(on(pointer.cast_const(), "test", |_| panic!("on purpose")), Kind::Panic.code());
+        assert_eq!(on(pointer.cast_const(), "test", |_| Ok(())), Kind::Panic.code());
+        free(pointer);
+    }
+}

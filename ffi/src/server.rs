@@ -1,0 +1,611 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Servers: one handle type for the three kinds, which differ in how they are made and in their handlers.
+
+use crate::address::{parse, put};
+use crate::auth::carrick_auth_options;
+use crate::boundary::{boundary, on};
+use crate::connection::carrick_format;
+use crate::handle::{Handle, free, give, handle, null, opaque};
+use crate::listener::carrick_listen_options;
+use crate::memory::{copy_out, options, output, write};
+use crate::request::{Borrowed, carrick_request};
+use crate::session::{Session, carrick_session};
+use crate::status::carrick_status;
+use crate::stream::carrick_stream;
+use carrick::server::{
+    self, DatagramOptions, DatagramServer, MessageOptions, MessageServer, Mode, Overload, Request,
+    ServerHandle, StreamOptions, StreamServer,
+};
+use carrick::{Address, Deadline, Error, Kind, Result};
+use std::ffi::{c_char, c_void};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// A server. Thread word: ANY.
+pub struct carrick_server {
+    _opaque: [u8; 0],
+}
+opaque!(carrick_server => Server, b"ck-serve");
+
+type Serve = Box<dyn FnOnce() -> Result<()> + Send>;
+
+pub(crate) struct Server {
+    handle: ServerHandle,
+    serve: Mutex<Option<Serve>>,
+    thread: Mutex<Option<JoinHandle<Result<()>>>>,
+    pid: u32,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Connections that there is no room for wait in the kernel's queue.
+pub const CARRICK_OVERLOAD_BLOCK: i32 = 0;
+/// Connections that there is no room for are closed at once.
+pub const CARRICK_OVERLOAD_REJECT: i32 = 1;
+
+/// Handlers run one after the other.
+pub const CARRICK_MODE_IN_TURN: i32 = 0;
+/// Handlers run side by side, on at most max_handlers threads.
+pub const CARRICK_MODE_THREADS: i32 = 1;
+/// Each handler runs in a child process made by fork, at most max_handlers at a time.
+pub const CARRICK_MODE_PROCESSES: i32 = 2;
+
+/// Handles a connection and returns a status; a negative one is counted as a failure. The connection is closed when
+/// it returns.
+/// Which thread: one of the server's, or a child process. Concurrent: yes, but in turn. May it block: yes. Forbidden:
+/// freeing the server or waiting for it. Lifetime: session until it returns.
+pub type carrick_stream_handler_fn =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, session: *const carrick_session) -> carrick_status>;
+
+/// Handles a request and returns a status; a negative one ends the connection and is counted as a failure.
+/// Which thread: one of the server's. Concurrent: yes, for different connections. May it block: yes, others are
+/// served meanwhile. Forbidden: freeing the server or waiting for it. Lifetime: request until it returns.
+pub type carrick_message_handler_fn =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, request: *const carrick_request) -> carrick_status>;
+
+/// Handles a datagram; writes at most reply_cap bytes to reply and their number to *reply_len, which is SIZE_MAX
+/// before: left so, nothing is sent back. Returns a status; a negative one is counted as a failure.
+/// Which thread: the serving one. Concurrent: no. May it block: it holds up the others. Forbidden: freeing the server
+/// or waiting for it. Lifetime: all pointers until it returns; peer is text of peer_len bytes.
+pub type carrick_datagram_handler_fn = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        data: *const u8,
+        data_len: usize,
+        peer: *const c_char,
+        peer_len: usize,
+        reply: *mut u8,
+        reply_cap: usize,
+        reply_len: *mut usize,
+    ) -> carrick_status,
+>;
+
+/// Called once when the server lets go of user_data. It may be NULL.
+/// Which thread: the one that frees the server or ends serving. May it block: better not.
+pub type carrick_drop_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
+
+/// The user's pointer, which C promises to be usable from any thread.
+struct UserData {
+    pointer: *mut c_void,
+    drop: carrick_drop_fn,
+}
+
+// SAFETY: the header says on which threads handlers run; who passes the pointer answers for its use there.
+unsafe impl Send for UserData {}
+// SAFETY: as above.
+unsafe impl Sync for UserData {}
+
+impl Drop for UserData {
+    fn drop(&mut self) {
+        if let Some(drop) = self.drop {
+            // SAFETY: the function came with this pointer for this purpose, and runs once.
+            unsafe { drop(self.pointer) };
+        }
+    }
+}
+
+fn verdict(status: carrick_status) -> Result<()> {
+    if status >= 0 {
+        return Ok(());
+    }
+    Err(Error::with_detail(Kind::Handler, "handle", format!("the handler returned {status}")))
+}
+
+fn overload(value: i32) -> Result<Overload> {
+    match value {
+        CARRICK_OVERLOAD_BLOCK => Ok(Overload::Block),
+        CARRICK_OVERLOAD_REJECT => Ok(Overload::Reject),
+        _ => Err(Error::with_detail(Kind::Invalid, "make server", format!("overload {value}; it is 0 or 1"))),
+    }
+}
+
+fn span(nanos: i64) -> Duration {
+    u64::try_from(nanos).map_or(Duration::MAX, Duration::from_nanos)
+}
+
+fn limit(nanos: i64) -> Option<Duration> {
+    u64::try_from(nanos).ok().map(Duration::from_nanos)
+}
+
+/// How a stream server works. Fill it with carrick_stream_server_options_init.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct carrick_stream_server_options {
+    /// The size of this struct, set by _init.
+    pub struct_size: usize,
+    /// How its socket is set up: BORROWED for the call, may be NULL.
+    pub listen: *const carrick_listen_options,
+    /// Authenticate each connection before its handler: BORROWED for the call, may be NULL (no).
+    pub auth: *const carrick_auth_options,
+    /// CARRICK_MODE_... (THREADS).
+    pub mode: i32,
+    /// CARRICK_OVERLOAD_... (BLOCK).
+    pub overload: i32,
+    /// The most handlers at a time (256).
+    pub max_handlers: usize,
+    /// How long running handlers may go on after a shutdown was asked for, in nanoseconds; negative is for ever (30 s).
+    pub drain_ns: i64,
+}
+
+/// How a message server works. Fill it with carrick_message_server_options_init.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct carrick_message_server_options {
+    /// The size of this struct, set by _init.
+    pub struct_size: usize,
+    /// How its socket is set up: BORROWED for the call, may be NULL.
+    pub listen: *const carrick_listen_options,
+    /// Authenticate each connection before its first request: BORROWED for the call, may be NULL (no).
+    pub auth: *const carrick_auth_options,
+    /// The frames it speaks: BORROWED for the call, may be NULL (multiprocessing, 64 MiB).
+    pub format: *const carrick_format,
+    /// The most connections at a time (100,000).
+    pub max_connections: usize,
+    /// The bytes of replies that may wait for a client before no more of its requests are read (1 MiB).
+    pub max_unsent: usize,
+    /// The most threads that slow handlers may take at a time (64).
+    pub max_threads: usize,
+    /// How long a request may take from its first byte to its last, in nanoseconds; negative is for ever (30 s).
+    pub request_timeout_ns: i64,
+    /// How long a connection may be without a request, in nanoseconds; negative is for ever (for ever).
+    pub idle_timeout_ns: i64,
+    /// How long requests under way may take after a shutdown was asked for (30 s).
+    pub drain_ns: i64,
+    /// CARRICK_OVERLOAD_... (BLOCK).
+    pub overload: i32,
+}
+
+const DRAIN: i64 = 30_000_000_000;
+
+impl carrick_stream_server_options {
+    fn defaults() -> Self {
+        Self {
+            struct_size: size_of::<Self>(),
+            listen: std::ptr::null(),
+            auth: std::ptr::null(),
+            mode: CARRICK_MODE_THREADS,
+            overload: CARRICK_OVERLOAD_BLOCK,
+            max_handlers: 256,
+            drain_ns: DRAIN,
+        }
+    }
+}
+
+impl carrick_message_server_options {
+    fn defaults() -> Self {
+        let d = MessageOptions::default();
+        Self {
+            struct_size: size_of::<Self>(),
+            listen: std::ptr::null(),
+            auth: std::ptr::null(),
+            format: std::ptr::null(),
+            max_connections: d.max_connections,
+            max_unsent: d.max_unsent,
+            max_threads: d.max_threads,
+            request_timeout_ns: DRAIN,
+            idle_timeout_ns: -1,
+            drain_ns: DRAIN,
+            overload: CARRICK_OVERLOAD_BLOCK,
+        }
+    }
+}
+
+/// Fills the options with the defaults.
+/// Codes: E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_stream_server_options_init(
+    out_options: *mut carrick_stream_server_options,
+) -> carrick_status {
+    boundary("init options", || {
+        output(out_options, "out_options", "init options")?;
+        write(out_options, carrick_stream_server_options::defaults());
+        Ok(())
+    })
+}
+
+/// Fills the options with the defaults.
+/// Codes: E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_message_server_options_init(
+    out_options: *mut carrick_message_server_options,
+) -> carrick_status {
+    boundary("init options", || {
+        output(out_options, "out_options", "init options")?;
+        write(out_options, carrick_message_server_options::defaults());
+        Ok(())
+    })
+}
+
+fn make(handle: ServerHandle, serve: Serve) -> *mut carrick_server {
+    give(Server { handle, serve: Mutex::new(Some(serve)), thread: Mutex::new(None), pid: std::process::id() })
+}
+
+/// Binds a server with a blocking handler per connection; options may be NULL. out_server is OWNED. user_data is
+/// handed to the handler; drop_user_data is called with it at the end, but not if this call fails.
+/// Codes: E_INVALID, E_VERSION, E_UNKNOWN_DIGEST, E_OS (EADDRINUSE, ...), E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_stream_server_bind(
+    address: *const c_char,
+    address_len: usize,
+    options: *const carrick_stream_server_options,
+    handler: carrick_stream_handler_fn,
+    user_data: *mut c_void,
+    drop_user_data: carrick_drop_fn,
+    out_server: *mut *mut carrick_server,
+) -> carrick_status {
+    const OPERATION: &str = "make stream server";
+    boundary(OPERATION, || {
+        output(out_server, "out_server", OPERATION)?;
+        let handler = handler.ok_or_else(|| null(OPERATION, "handler"))?;
+        let address = parse(address, address_len, OPERATION)?;
+        let o = self::options(options, carrick_stream_server_options::defaults(), OPERATION)?;
+        let options = StreamOptions {
+            listen: carrick_listen_options::read(o.listen)?,
+            mode: match o.mode {
+                CARRICK_MODE_IN_TURN => Mode::InTurn,
+                CARRICK_MODE_THREADS => Mode::Threads(o.max_handlers),
+                CARRICK_MODE_PROCESSES => Mode::Processes(o.max_handlers),
+                other => {
+                    return Err(Error::with_detail(
+                        Kind::Invalid,
+                        OPERATION,
+                        format!("mode {other}; it is 0, 1 or 2"),
+                    ));
+                }
+            },
+            overload: overload(o.overload)?,
+            auth: if o.auth.is_null() { None } else { Some(carrick_auth_options::read(o.auth, OPERATION)?) },
+            drain: span(o.drain_ns),
+        };
+        let server = StreamServer::bind(&address, options)?;
+        let user = UserData { pointer: user_data, drop: drop_user_data };
+        let handle = server.handle();
+        let serve = move || {
+            server.serve(move |session: &server::Session<'_>| {
+                let user = &user;
+                let stream = Handle::borrowed::<carrick_stream>(session.stream.clone());
+                let session =
+                    Handle::borrowed::<carrick_session>(Session { stream, peer: session.peer.clone() });
+                // SAFETY: the caller gave this function for this purpose; the session outlives the call.
+                verdict(unsafe { handler(user.pointer, session.as_c::<carrick_session>()) })
+            })
+        };
+        write(out_server, make(handle, Box::new(serve)));
+        Ok(())
+    })
+}
+
+/// Binds an event-driven server of framed requests; options may be NULL. out_server is OWNED. user_data is handed to
+/// the handler; drop_user_data is called with it at the end, but not if this call fails.
+/// Codes: E_INVALID, E_VERSION, E_UNKNOWN_DIGEST, E_OS (EADDRINUSE, ...), E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_message_server_bind(
+    address: *const c_char,
+    address_len: usize,
+    options: *const carrick_message_server_options,
+    handler: carrick_message_handler_fn,
+    user_data: *mut c_void,
+    drop_user_data: carrick_drop_fn,
+    out_server: *mut *mut carrick_server,
+) -> carrick_status {
+    const OPERATION: &str = "make message server";
+    boundary(OPERATION, || {
+        output(out_server, "out_server", OPERATION)?;
+        let handler = handler.ok_or_else(|| null(OPERATION, "handler"))?;
+        let address = parse(address, address_len, OPERATION)?;
+        let o = self::options(options, carrick_message_server_options::defaults(), OPERATION)?;
+        let options = MessageOptions {
+            listen: carrick_listen_options::read(o.listen)?,
+            format: carrick_format::read(o.format, OPERATION)?,
+            auth: if o.auth.is_null() { None } else { Some(carrick_auth_options::read(o.auth, OPERATION)?) },
+            max_connections: o.max_connections,
+            overload: overload(o.overload)?,
+            request_timeout: limit(o.request_timeout_ns),
+            idle_timeout: limit(o.idle_timeout_ns),
+            max_unsent: o.max_unsent,
+            max_threads: o.max_threads,
+            drain: span(o.drain_ns),
+        };
+        let server = MessageServer::bind(&address, options)?;
+        let user = UserData { pointer: user_data, drop: drop_user_data };
+        let handle = server.handle();
+        let serve = move || {
+            server.serve(move |request: &mut Request<'_>| {
+                let user = &user;
+                let request = Handle::borrowed::<carrick_request>(Borrowed::new(request));
+                // SAFETY: the caller gave this function for this purpose; the request outlives the call.
+                verdict(unsafe { handler(user.pointer, request.as_c::<carrick_request>()) })
+            })
+        };
+        write(out_server, make(handle, Box::new(serve)));
+        Ok(())
+    })
+}
+
+/// The longest reply of a datagram handler.
+const REPLY_MAX: usize = 65_507;
+
+/// Binds a server of datagrams of at most max_length bytes (0: 65,535). out_server is OWNED. user_data is handed to the
+/// handler; drop_user_data is called with it at the end, but not if this call fails.
+/// Codes: E_INVALID, E_OS (EADDRINUSE, ...), E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_datagram_server_bind(
+    address: *const c_char,
+    address_len: usize,
+    max_length: usize,
+    handler: carrick_datagram_handler_fn,
+    user_data: *mut c_void,
+    drop_user_data: carrick_drop_fn,
+    out_server: *mut *mut carrick_server,
+) -> carrick_status {
+    const OPERATION: &str = "make datagram server";
+    boundary(OPERATION, || {
+        output(out_server, "out_server", OPERATION)?;
+        let handler = handler.ok_or_else(|| null(OPERATION, "handler"))?;
+        let address = parse(address, address_len, OPERATION)?;
+        let mut options = DatagramOptions::default();
+        if max_length > 0 {
+            options.max_length = max_length;
+        }
+        let server = DatagramServer::bind(&address, options)?;
+        let user = UserData { pointer: user_data, drop: drop_user_data };
+        let handle = server.handle();
+        let serve = move || {
+            server.serve(move |data: &[u8], peer: &Address| {
+                let user = &user;
+                let peer = peer.to_string();
+                let mut reply = vec![0; REPLY_MAX];
+                let mut length = usize::MAX;
+                // SAFETY: the caller gave this function for this purpose; all memory outlives the call.
+                let status = unsafe {
+                    handler(
+                        user.pointer,
+                        data.as_ptr(),
+                        data.len(),
+                        peer.as_ptr().cast(),
+                        peer.len(),
+                        reply.as_mut_ptr(),
+                        REPLY_MAX,
+                        &raw mut length,
+                    )
+                };
+                verdict(status)?;
+                if length == usize::MAX {
+                    return Ok(None);
+                }
+                if length > REPLY_MAX {
+                    return Err(Error::with_detail(
+                        Kind::Handler,
+                        "handle",
+                        format!("a reply of {length} bytes for a buffer of {REPLY_MAX}"),
+                    ));
+                }
+                reply.truncate(length);
+                Ok(Some(reply))
+            })
+        };
+        write(out_server, make(handle, Box::new(serve)));
+        Ok(())
+    })
+}
+
+impl Server {
+    fn take(&self, operation: &'static str) -> Result<Serve> {
+        self.check_pid(operation)?;
+        lock(&self.serve).take().ok_or_else(|| {
+            Error::with_detail(Kind::State, operation, "this server is serving, or has served: make another")
+        })
+    }
+
+    fn check_pid(&self, operation: &'static str) -> Result<()> {
+        if self.pid == std::process::id() { Ok(()) } else { Err(Error::new(Kind::Forked, operation)) }
+    }
+}
+
+/// Serves on the calling thread until the server is shut down.
+/// Codes: E_STATE (it serves or has served), E_TIMEOUT (a handler has not returned by the drain deadline), E_FORKED,
+/// E_OS, E_NULL. ANY thread, once. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_server_serve(server: *const carrick_server) -> carrick_status {
+    on(server, "serve", |server| server.take("serve")?())
+}
+
+/// Serves on a thread of its own; carrick_server_wait tells how it ended.
+/// Codes: E_STATE, E_FORKED, E_OS (no thread can be had), E_NULL. ANY thread, once. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_server_start(server: *const carrick_server) -> carrick_status {
+    on(server, "start server", |server| {
+        let serve = server.take("start server")?;
+        let thread = std::thread::Builder::new().name("carrick-serve".into()).spawn(serve);
+        let thread =
+            thread.map_err(|e| Error::from_os(e.raw_os_error().unwrap_or(libc::EAGAIN), "start server"))?;
+        *lock(&server.thread) = Some(thread);
+        Ok(())
+    })
+}
+
+/// Shuts down and waits for the end: what runs may finish within timeout_ns, then it is cut off. A server that never
+/// served is shut down at once.
+/// Codes: E_TIMEOUT (a handler did not return although its connection was closed), E_FORKED, E_NULL. ANY thread, not
+/// in a handler of this server. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_server_shutdown(
+    server: *const carrick_server,
+    timeout_ns: i64,
+) -> carrick_status {
+    on(server, "shut down", |server| {
+        server.check_pid("shut down")?;
+        let unserved = lock(&server.serve).take();
+        if unserved.is_some() {
+            return Ok(());
+        }
+        server.handle.shutdown(Deadline::from_nanos(timeout_ns))
+    })
+}
+
+/// Begins the shutdown and returns at once. ANY thread; safe in a signal handler and in a server's own handler, with a
+/// server that is not freed meanwhile.
+/// Codes: E_NULL. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_server_request_shutdown(server: *const carrick_server) -> carrick_status {
+    match handle(server, "request shutdown") {
+        Ok(handle) => {
+            handle.value.handle.request_shutdown();
+            0
+        }
+        Err(error) => error.kind().code(),
+    }
+}
+
+/// Cuts everything off at once and returns without waiting for the end.
+/// Codes: E_FORKED, E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_server_abort(server: *const carrick_server) -> carrick_status {
+    on(server, "abort server", |server| {
+        server.check_pid("abort server")?;
+        server.handle.abort();
+        Ok(())
+    })
+}
+
+/// Waits until serving has ended. With a server that was started it returns how it ended.
+/// Codes: E_TIMEOUT, E_STATE (it was never started), E_FORKED, E_NULL. ANY thread, not in a handler of this server.
+/// Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_server_wait(
+    server: *const carrick_server,
+    timeout_ns: i64,
+) -> carrick_status {
+    on(server, "wait for server", |server| {
+        server.check_pid("wait for server")?;
+        if lock(&server.serve).is_some() {
+            return Err(Error::with_detail(Kind::State, "wait for server", "it was never started"));
+        }
+        server.handle.wait(Deadline::from_nanos(timeout_ns))?;
+        let thread = lock(&server.thread).take();
+        match thread.map(JoinHandle::join) {
+            None => Ok(()),
+            Some(Ok(ended)) => ended,
+            Some(Err(_)) => Err(Error::new(Kind::Panic, "serve")),
+        }
+    })
+}
+
+/// Writes where the server listens as text, without a final zero; the port is the one the kernel chose for 0.
+/// Codes: E_BUFFER (out_len has the length needed), E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_server_address(
+    server: *const carrick_server,
+    buffer: *mut c_char,
+    buffer_cap: usize,
+    out_len: *mut usize,
+) -> carrick_status {
+    on(server, "get address", |server| {
+        put(server.handle.address(), buffer, buffer_cap, out_len, "get address")
+    })
+}
+
+/// The number of counters that carrick_server_stats writes today.
+pub const CARRICK_STATS_COUNT: usize = 11;
+
+/// Writes up to stats_cap counters: connections accepted, connections open now, connections rejected, requests handled,
+/// bytes received, bytes sent, handlers that failed, failed authentications, connections cut off for breaking a limit,
+/// failures of accept, nanoseconds spent in handlers. Later versions may have more. out_count is how many were written.
+/// Codes: E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_server_stats(
+    server: *const carrick_server,
+    stats: *mut u64,
+    stats_cap: usize,
+    out_count: *mut usize,
+) -> carrick_status {
+    on(server, "get statistics", |server| {
+        output(out_count, "out_count", "get statistics")?;
+        if stats.is_null() && stats_cap > 0 {
+            return Err(null("get statistics", "stats"));
+        }
+        let items = server.handle.stats().items();
+        let count = items.len().min(stats_cap);
+        for (i, (_, value)) in items.iter().take(count).enumerate() {
+            // The caller's array has stats_cap places.
+            write(stats.wrapping_add(i), *value);
+        }
+        write(out_count, count);
+        Ok(())
+    })
+}
+
+/// Writes the name of a counter of carrick_server_stats, without a final zero.
+/// Codes: E_INVALID (no such counter), E_BUFFER, E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_stats_name(
+    index: usize,
+    buffer: *mut c_char,
+    buffer_cap: usize,
+    out_len: *mut usize,
+) -> carrick_status {
+    boundary("get statistics", || {
+        let items = server::Stats::default().items();
+        let Some((name, _)) = items.get(index) else {
+            return Err(Error::with_detail(
+                Kind::Invalid,
+                "get statistics",
+                format!("counter {index} of {}", items.len()),
+            ));
+        };
+        copy_out(name.as_bytes(), buffer.cast(), buffer_cap, out_len, "get statistics")
+    })
+}
+
+/// Frees a server. One that still serves on a thread of its own is cut off and waited for; in a child of fork it is
+/// only forgotten. NULL does nothing. Not in a handler of this server; nobody else may be inside. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_server_free(server: *mut carrick_server) {
+    let _ = boundary("free", || {
+        let Ok(live) = handle(server.cast_const(), "free") else { return Ok(()) };
+        if live.value.pid != std::process::id() {
+            return Ok(());
+        }
+        let thread = lock(&live.value.thread).take();
+        if let Some(thread) = thread {
+            live.value.handle.abort();
+            // How it ended no longer matters.
+            let _ = thread.join();
+        }
+        free(server);
+        Ok(())
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_count_of_counters_is_the_cores() {
+        assert_eq!(server::Stats::default().items().len(), CARRICK_STATS_COUNT);
+    }
+}

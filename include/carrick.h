@@ -1,0 +1,1389 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/*
+ * carrick: framed sockets, HMAC authentication and servers. Version 0.1.
+ *
+ * Made by cbindgen from ffi/src; do not edit. The conventions behind the words OWNED, SHARED, BORROWED,
+ * CONSUMED (who frees), ANY, ONE, HOME (which thread) are in docs/c-api.md. In short:
+ *   - every call that can fail returns a carrick_status: 0 is OK, negative an error; outputs come last and
+ *     are written only on OK (E_BUFFER also writes the length that is needed);
+ *   - a pointer must not be NULL unless its comment says so, and NULL gives CARRICK_E_NULL;
+ *   - text is UTF-8 with a length; (NULL, 0) is an empty buffer; CARRICK_TEXT("...") makes both from a literal;
+ *   - a time is int64_t nanoseconds: negative waits for ever, 0 does not wait (CARRICK_E_WOULD_BLOCK).
+ */
+
+#ifndef CARRICK_H
+#define CARRICK_H
+
+#include <stddef.h>
+#include <stdint.h>
+/** A string as the two arguments (pointer, length). Needs <string.h>. */
+#define CARRICK_TEXT(text) (text), strlen(text)
+
+
+/**
+ * The call did what it says.
+ */
+#define CARRICK_OK 0
+
+/**
+ * An argument is out of its range; the message names it, its value and the range.
+ */
+#define CARRICK_E_INVALID -1
+
+/**
+ * A pointer that must not be NULL is NULL (C only).
+ */
+#define CARRICK_E_NULL -2
+
+/**
+ * The caller's buffer is too small; the needed length is reported and nothing is lost.
+ */
+#define CARRICK_E_BUFFER -3
+
+/**
+ * An options struct is of a version this library does not know (C only).
+ */
+#define CARRICK_E_VERSION -4
+
+/**
+ * Memory could not be had.
+ */
+#define CARRICK_E_NOMEMORY -5
+
+/**
+ * A bug: code of ours or of a handler panicked; the handle can only be closed and freed.
+ */
+#define CARRICK_E_PANIC -6
+
+/**
+ * The call is forbidden where it was made, for example inside a callback.
+ */
+#define CARRICK_E_REENTRANT -7
+
+/**
+ * The handle belongs to the parent process and cannot be used after fork.
+ */
+#define CARRICK_E_FORKED -8
+
+/**
+ * The call does not fit the state of the object, for example a server started twice.
+ */
+#define CARRICK_E_STATE -9
+
+/**
+ * The object was closed, by this caller or by another thread.
+ */
+#define CARRICK_E_CLOSED -20
+
+/**
+ * The deadline passed.
+ */
+#define CARRICK_E_TIMEOUT -21
+
+/**
+ * Nothing can be done at once and the caller asked not to wait.
+ */
+#define CARRICK_E_WOULD_BLOCK -22
+
+/**
+ * A signal ended the wait, because the interrupt hook said so.
+ */
+#define CARRICK_E_INTERRUPTED -23
+
+/**
+ * There is no room for one more.
+ */
+#define CARRICK_E_FULL -24
+
+/**
+ * There is nothing to take.
+ */
+#define CARRICK_E_EMPTY -25
+
+/**
+ * The peer closed the connection between two frames.
+ */
+#define CARRICK_E_EOF -40
+
+/**
+ * The peer closed the connection inside a frame, or the frame's head makes no sense.
+ */
+#define CARRICK_E_BAD_FRAME -41
+
+/**
+ * The frame is longer than the cap of its format or connection.
+ */
+#define CARRICK_E_FRAME_TOO_LARGE -42
+
+/**
+ * The peer could not prove that it has the key, or broke the exchange.
+ */
+#define CARRICK_E_AUTH_FAILED -50
+
+/**
+ * No digest has this name.
+ */
+#define CARRICK_E_UNKNOWN_DIGEST -51
+
+/**
+ * The process that held this died while holding it.
+ */
+#define CARRICK_E_OWNER_DIED -60
+
+/**
+ * The worker that ran this task died.
+ */
+#define CARRICK_E_WORKER_DIED -61
+
+/**
+ * The object was broken by somebody's failure or abort.
+ */
+#define CARRICK_E_BROKEN -62
+
+/**
+ * A handler returned an error of its own.
+ */
+#define CARRICK_E_HANDLER -63
+
+/**
+ * The operating system refused; the code is its `errno`.
+ */
+#define CARRICK_E_OS -80
+
+/**
+ * MD5: broken, for peers up to Python 3.11 only.
+ */
+#define CARRICK_DIGEST_MD5 1
+
+/**
+ * SHA-1: weak; no handshake uses it.
+ */
+#define CARRICK_DIGEST_SHA1 2
+
+/**
+ * SHA-256.
+ */
+#define CARRICK_DIGEST_SHA256 3
+
+/**
+ * SHA-384.
+ */
+#define CARRICK_DIGEST_SHA384 4
+
+/**
+ * SHA-512.
+ */
+#define CARRICK_DIGEST_SHA512 5
+
+/**
+ * SHA3-256.
+ */
+#define CARRICK_DIGEST_SHA3_256 6
+
+/**
+ * SHA3-384.
+ */
+#define CARRICK_DIGEST_SHA3_384 7
+
+/**
+ * The longest digest in bytes.
+ */
+#define CARRICK_DIGEST_MAX 64
+
+/**
+ * The mutual handshake of Python's multiprocessing.connection.
+ */
+#define CARRICK_SCHEME_MULTIPROCESSING 0
+
+/**
+ * The course's: 32 random bytes raw to the client, its raw digest back.
+ */
+#define CARRICK_SCHEME_COURSE 1
+
+/**
+ * The end that accepted.
+ */
+#define CARRICK_ROLE_SERVER 0
+
+/**
+ * The end that connected.
+ */
+#define CARRICK_ROLE_CLIENT 1
+
+/**
+ * What Python's multiprocessing.connection speaks.
+ */
+#define CARRICK_FORMAT_MULTIPROCESSING 0
+
+/**
+ * struct.pack('i', n): 4 bytes in this machine's order, signed.
+ */
+#define CARRICK_FORMAT_COURSE 1
+
+/**
+ * Lengths as width, big_endian and is_signed say.
+ */
+#define CARRICK_FORMAT_CUSTOM 2
+
+/**
+ * SO_REUSEADDR: 0 or 1.
+ */
+#define CARRICK_OPTION_REUSE_ADDRESS 1
+
+/**
+ * SO_REUSEPORT: 0 or 1.
+ */
+#define CARRICK_OPTION_REUSE_PORT 2
+
+/**
+ * TCP_NODELAY: 0 or 1. TCP connections of carrick have it set.
+ */
+#define CARRICK_OPTION_TCP_NODELAY 3
+
+/**
+ * Keep-alive probes after so many nanoseconds without traffic, negative for none; reads as 0 or 1.
+ */
+#define CARRICK_OPTION_KEEP_ALIVE 4
+
+/**
+ * SO_SNDBUF in bytes; Linux reports twice what was asked for.
+ */
+#define CARRICK_OPTION_SEND_BUFFER 5
+
+/**
+ * SO_RCVBUF in bytes; Linux reports twice what was asked for.
+ */
+#define CARRICK_OPTION_RECV_BUFFER 6
+
+/**
+ * SO_LINGER in nanoseconds (whole seconds count), negative for none.
+ */
+#define CARRICK_OPTION_LINGER 7
+
+/**
+ * SO_BROADCAST: 0 or 1.
+ */
+#define CARRICK_OPTION_BROADCAST 8
+
+/**
+ * Something can be received or accepted, or the stream has ended.
+ */
+#define CARRICK_READABLE 1
+
+/**
+ * Something can be sent, or a connection was made.
+ */
+#define CARRICK_WRITABLE 2
+
+/**
+ * The peer has hung up, or the descriptor is in error. Only reported, never asked for.
+ */
+#define CARRICK_HUNG_UP 4
+
+/**
+ * Connections that there is no room for wait in the kernel's queue.
+ */
+#define CARRICK_OVERLOAD_BLOCK 0
+
+/**
+ * Connections that there is no room for are closed at once.
+ */
+#define CARRICK_OVERLOAD_REJECT 1
+
+/**
+ * Handlers run one after the other.
+ */
+#define CARRICK_MODE_IN_TURN 0
+
+/**
+ * Handlers run side by side, on at most max_handlers threads.
+ */
+#define CARRICK_MODE_THREADS 1
+
+/**
+ * Each handler runs in a child process made by fork, at most max_handlers at a time.
+ */
+#define CARRICK_MODE_PROCESSES 2
+
+/**
+ * The number of counters that carrick_server_stats writes today.
+ */
+#define CARRICK_STATS_COUNT 11
+
+/**
+ * Ends one direction: what is received from here on is the end of the stream.
+ */
+#define CARRICK_SHUTDOWN_READ 0
+
+/**
+ * Ends one direction: the peer receives the end of the stream.
+ */
+#define CARRICK_SHUTDOWN_WRITE 1
+
+/**
+ * Ends both directions.
+ */
+#define CARRICK_SHUTDOWN_BOTH 2
+
+/**
+ * A connection that carries frames. Senders take turns by frame, receivers too. Thread word: ANY.
+ */
+typedef struct carrick_connection carrick_connection;
+
+/**
+ * A datagram socket: UDP or Unix. Thread word: ANY.
+ */
+typedef struct carrick_datagram carrick_datagram;
+
+/**
+ * A listening TCP or Unix socket. Thread word: ANY.
+ */
+typedef struct carrick_listener carrick_listener;
+
+/**
+ * An HMAC being computed. Thread word: ANY.
+ */
+typedef struct carrick_mac carrick_mac;
+
+/**
+ * A set of watched descriptors. Thread word: ANY.
+ */
+typedef struct carrick_poller carrick_poller;
+
+/**
+ * A request in the hands of its handler: BORROWED until the handler returns. Thread word: ONE.
+ */
+typedef struct carrick_request carrick_request;
+
+/**
+ * A server. Thread word: ANY.
+ */
+typedef struct carrick_server carrick_server;
+
+/**
+ * A connection in the hands of its handler: BORROWED until the handler returns. Thread word: ONE.
+ */
+typedef struct carrick_session carrick_session;
+
+/**
+ * A connected byte stream over TCP, a Unix socket, a pipe or any other descriptor. Thread word: ANY.
+ */
+typedef struct carrick_stream carrick_stream;
+
+/**
+ * The result of a call: CARRICK_OK or a negative CARRICK_E_ code.
+ */
+typedef int32_t carrick_status;
+
+/**
+ * How to authenticate. Fill it with carrick_auth_options_init, then set the key.
+ */
+typedef struct carrick_auth_options {
+    /**
+     * The size of this struct, set by _init.
+     */
+    size_t struct_size;
+    /**
+     * The key both ends have: BORROWED for the call that gets the options.
+     */
+    const uint8_t *key;
+    /**
+     * The length of the key.
+     */
+    size_t key_len;
+    /**
+     * CARRICK_SCHEME_... (CARRICK_SCHEME_MULTIPROCESSING).
+     */
+    int32_t scheme;
+    /**
+     * The digest that challenges ask for: CARRICK_DIGEST_... (SHA256).
+     */
+    int32_t digest;
+    /**
+     * The weakest digest that is accepted (MD5: peers up to Python 3.11 may come).
+     */
+    int32_t min_digest;
+    /**
+     * How long the whole handshake may take, in nanoseconds; negative is for ever (10 s).
+     */
+    int64_t deadline_ns;
+} carrick_auth_options;
+
+/**
+ * How frames are written. Fill it with carrick_format_init, then change what is to differ.
+ */
+typedef struct carrick_format {
+    /**
+     * The size of this struct, set by _init.
+     */
+    size_t struct_size;
+    /**
+     * CARRICK_FORMAT_...
+     */
+    int32_t kind;
+    /**
+     * Custom: the bytes of a length: 1, 2, 4 or 8 (4).
+     */
+    int32_t width;
+    /**
+     * Custom: the most significant byte first: 0 or 1 (1).
+     */
+    int32_t big_endian;
+    /**
+     * Custom: lengths are signed: 0 or 1 (0).
+     */
+    int32_t is_signed;
+    /**
+     * The longest body in bytes (64 MiB); UINT64_MAX is no cap.
+     */
+    uint64_t cap;
+} carrick_format;
+
+/**
+ * A piece of memory to be sent: BORROWED for the call.
+ */
+typedef struct carrick_slice {
+    /**
+     * May be NULL when len is 0.
+     */
+    const uint8_t *data;
+    /**
+     * In bytes.
+     */
+    size_t len;
+} carrick_slice;
+
+/**
+ * How a listener is set up. Fill it with carrick_listen_options_init, then change what is to differ.
+ */
+typedef struct carrick_listen_options {
+    /**
+     * The size of this struct, set by _init.
+     */
+    size_t struct_size;
+    /**
+     * How many connections may wait to be accepted (1024); the kernel caps it.
+     */
+    uint32_t backlog;
+    /**
+     * SO_REUSEADDR: 0 or 1 (1).
+     */
+    int32_t reuse_address;
+    /**
+     * SO_REUSEPORT: 0 or 1 (0).
+     */
+    int32_t reuse_port;
+    /**
+     * For an IPv6 address, leave IPv4 to others: 0 or 1 (1).
+     */
+    int32_t only_v6;
+} carrick_listen_options;
+
+/**
+ * A descriptor that became ready.
+ */
+typedef struct carrick_ready {
+    /**
+     * The token it was added with.
+     */
+    uint64_t token;
+    /**
+     * CARRICK_READABLE, CARRICK_WRITABLE and CARRICK_HUNG_UP, added up.
+     */
+    int32_t readiness;
+} carrick_ready;
+
+/**
+ * How a stream server works. Fill it with carrick_stream_server_options_init.
+ */
+typedef struct carrick_stream_server_options {
+    /**
+     * The size of this struct, set by _init.
+     */
+    size_t struct_size;
+    /**
+     * How its socket is set up: BORROWED for the call, may be NULL.
+     */
+    const struct carrick_listen_options *listen;
+    /**
+     * Authenticate each connection before its handler: BORROWED for the call, may be NULL (no).
+     */
+    const struct carrick_auth_options *auth;
+    /**
+     * CARRICK_MODE_... (THREADS).
+     */
+    int32_t mode;
+    /**
+     * CARRICK_OVERLOAD_... (BLOCK).
+     */
+    int32_t overload;
+    /**
+     * The most handlers at a time (256).
+     */
+    size_t max_handlers;
+    /**
+     * How long running handlers may go on after a shutdown was asked for, in nanoseconds; negative is for ever (30 s).
+     */
+    int64_t drain_ns;
+} carrick_stream_server_options;
+
+/**
+ * How a message server works. Fill it with carrick_message_server_options_init.
+ */
+typedef struct carrick_message_server_options {
+    /**
+     * The size of this struct, set by _init.
+     */
+    size_t struct_size;
+    /**
+     * How its socket is set up: BORROWED for the call, may be NULL.
+     */
+    const struct carrick_listen_options *listen;
+    /**
+     * Authenticate each connection before its first request: BORROWED for the call, may be NULL (no).
+     */
+    const struct carrick_auth_options *auth;
+    /**
+     * The frames it speaks: BORROWED for the call, may be NULL (multiprocessing, 64 MiB).
+     */
+    const struct carrick_format *format;
+    /**
+     * The most connections at a time (100,000).
+     */
+    size_t max_connections;
+    /**
+     * The bytes of replies that may wait for a client before no more of its requests are read (1 MiB).
+     */
+    size_t max_unsent;
+    /**
+     * The most threads that slow handlers may take at a time (64).
+     */
+    size_t max_threads;
+    /**
+     * How long a request may take from its first byte to its last, in nanoseconds; negative is for ever (30 s).
+     */
+    int64_t request_timeout_ns;
+    /**
+     * How long a connection may be without a request, in nanoseconds; negative is for ever (for ever).
+     */
+    int64_t idle_timeout_ns;
+    /**
+     * How long requests under way may take after a shutdown was asked for (30 s).
+     */
+    int64_t drain_ns;
+    /**
+     * CARRICK_OVERLOAD_... (BLOCK).
+     */
+    int32_t overload;
+} carrick_message_server_options;
+
+/**
+ * Handles a connection and returns a status; a negative one is counted as a failure. The connection is closed when
+ * it returns.
+ * Which thread: one of the server's, or a child process. Concurrent: yes, but in turn. May it block: yes. Forbidden:
+ * freeing the server or waiting for it. Lifetime: session until it returns.
+ */
+typedef carrick_status (*carrick_stream_handler_fn)(void *user_data, const struct carrick_session *session);
+
+/**
+ * Called once when the server lets go of user_data. It may be NULL.
+ * Which thread: the one that frees the server or ends serving. May it block: better not.
+ */
+typedef void (*carrick_drop_fn)(void *user_data);
+
+/**
+ * Handles a request and returns a status; a negative one ends the connection and is counted as a failure.
+ * Which thread: one of the server's. Concurrent: yes, for different connections. May it block: yes, others are
+ * served meanwhile. Forbidden: freeing the server or waiting for it. Lifetime: request until it returns.
+ */
+typedef carrick_status (*carrick_message_handler_fn)(void *user_data, const struct carrick_request *request);
+
+/**
+ * Handles a datagram; writes at most reply_cap bytes to reply and their number to *reply_len, which is SIZE_MAX
+ * before: left so, nothing is sent back. Returns a status; a negative one is counted as a failure.
+ * Which thread: the serving one. Concurrent: no. May it block: it holds up the others. Forbidden: freeing the server
+ * or waiting for it. Lifetime: all pointers until it returns; peer is text of peer_len bytes.
+ */
+typedef carrick_status (*carrick_datagram_handler_fn)(void *user_data,
+                                                      const uint8_t *data,
+                                                      size_t data_len,
+                                                      const char *peer,
+                                                      size_t peer_len,
+                                                      uint8_t *reply,
+                                                      size_t reply_cap,
+                                                      size_t *reply_len);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The version of the interface; it changes when the interface becomes incompatible. ANY thread. Since 0.1.
+ */
+uint32_t carrick_abi_version(void);
+
+/**
+ * The version of the library, such as "0.1.0": static text. ANY thread. Since 0.1.
+ */
+const char *carrick_version(void);
+
+/**
+ * The name of a status, such as "CARRICK_E_TIMEOUT": static text, for any integer. ANY thread. Since 0.1.
+ */
+const char *carrick_status_name(int32_t status);
+
+/**
+ * One phrase on what a status means: static text, for any integer. ANY thread. Since 0.1.
+ */
+const char *carrick_status_text(int32_t status);
+
+/**
+ * What went wrong in the last failing call of this thread, with the values involved; empty before any. It
+ * holds no byte of a key. Writes text without a final zero.
+ * Codes: E_BUFFER (out_len has the length needed), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_last_error(char *buffer, size_t buffer_cap, size_t *out_len);
+
+/**
+ * The errno behind the last failing call of this thread, 0 where it had none. ANY thread. Since 0.1.
+ */
+int32_t carrick_last_os_error(void);
+
+/**
+ * The number of a digest by its name, such as "sha256".
+ * Codes: E_UNKNOWN_DIGEST, E_INVALID, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_digest_from_name(const char *name, size_t name_len, int32_t *out_digest);
+
+/**
+ * The length of a digest in bytes.
+ * Codes: E_UNKNOWN_DIGEST, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_digest_size(int32_t digest, size_t *out_size);
+
+/**
+ * The HMAC (RFC 2104) of one message. A buffer of CARRICK_DIGEST_MAX bytes is always enough.
+ * Codes: E_UNKNOWN_DIGEST, E_BUFFER (out_len has the length needed), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_hmac(int32_t digest,
+                            const uint8_t *key,
+                            size_t key_len,
+                            const uint8_t *message,
+                            size_t message_len,
+                            uint8_t *buffer,
+                            size_t buffer_cap,
+                            size_t *out_len);
+
+/**
+ * Starts an HMAC that is fed piece by piece; out_mac is OWNED.
+ * Codes: E_UNKNOWN_DIGEST, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_mac_new(int32_t digest,
+                               const uint8_t *key,
+                               size_t key_len,
+                               struct carrick_mac **out_mac);
+
+/**
+ * Adds to the message.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_mac_update(const struct carrick_mac *mac, const uint8_t *data, size_t data_len);
+
+/**
+ * Writes the tag of the message so far; more may be added after it.
+ * Codes: E_BUFFER (out_len has the length needed), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_mac_finish(const struct carrick_mac *mac,
+                                  uint8_t *buffer,
+                                  size_t buffer_cap,
+                                  size_t *out_len);
+
+/**
+ * A copy that goes on by itself, OWNED.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_mac_copy(const struct carrick_mac *mac, struct carrick_mac **out_mac);
+
+/**
+ * Frees an HMAC. NULL does nothing. Since 0.1.
+ */
+void carrick_mac_free(struct carrick_mac *mac);
+
+/**
+ * Whether two byte strings are equal, 0 or 1, in a time that depends on their lengths only.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_compare_digest(const uint8_t *left,
+                                      size_t left_len,
+                                      const uint8_t *right,
+                                      size_t right_len,
+                                      int32_t *out_equal);
+
+/**
+ * Fills the options with the defaults.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_auth_options_init(struct carrick_auth_options *out_options);
+
+/**
+ * Fills a format with the defaults of multiprocessing; set kind to change it.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_format_init(struct carrick_format *out_format);
+
+/**
+ * Connects and, if auth is not NULL, authenticates. format may be NULL (multiprocessing). out_connection is OWNED.
+ * Codes: E_INVALID, E_VERSION, E_TIMEOUT, E_AUTH_FAILED, E_INTERRUPTED, E_OS (ECONNREFUSED, ...), E_NULL.
+ * ANY thread. Since 0.1.
+ */
+carrick_status carrick_connection_connect(const char *address,
+                                          size_t address_len,
+                                          const struct carrick_format *format,
+                                          const struct carrick_auth_options *auth,
+                                          int64_t timeout_ns,
+                                          struct carrick_connection **out_connection);
+
+/**
+ * Frames over a stream. The stream handle stays the caller's, who frees it as ever; both share the connection.
+ * format may be NULL (multiprocessing). out_connection is OWNED.
+ * Codes: E_INVALID, E_VERSION, E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_connection_new(const struct carrick_stream *stream,
+                                      const struct carrick_format *format,
+                                      struct carrick_connection **out_connection);
+
+/**
+ * Authenticates a fresh connection before its first frame; role says which end this is (CARRICK_ROLE_...).
+ * After an error close it.
+ * Codes: E_AUTH_FAILED, E_TIMEOUT, E_INVALID, E_UNKNOWN_DIGEST, E_VERSION, E_CLOSED, E_INTERRUPTED, E_OS, E_NULL.
+ * ANY thread. Since 0.1.
+ */
+carrick_status carrick_connection_authenticate(const struct carrick_connection *connection,
+                                               int32_t role,
+                                               const struct carrick_auth_options *auth);
+
+/**
+ * Sends one frame. With timeout 0 it is taken whole (what the kernel does not take now leaves with the next send
+ * or flush) or refused with E_WOULD_BLOCK.
+ * Codes: E_FRAME_TOO_LARGE (nothing was sent), E_TIMEOUT and E_INTERRUPTED (nothing was sent if
+ * carrick_connection_pending is 0, otherwise the rest leaves first with the next call: do not send it again),
+ * E_WOULD_BLOCK, E_CLOSED, E_OS (EPIPE), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_connection_send(const struct carrick_connection *connection,
+                                       const uint8_t *data,
+                                       size_t data_len,
+                                       int64_t timeout_ns);
+
+/**
+ * Sends one frame whose body is the slices one after the other.
+ * Codes: as carrick_connection_send. ANY thread. Since 0.1.
+ */
+carrick_status carrick_connection_send_vectored(const struct carrick_connection *connection,
+                                                const struct carrick_slice *parts,
+                                                size_t parts_len,
+                                                int64_t timeout_ns);
+
+/**
+ * Sends what is left of a frame that was begun.
+ * Codes: E_TIMEOUT, E_WOULD_BLOCK, E_CLOSED, E_INTERRUPTED, E_OS, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_connection_flush(const struct carrick_connection *connection, int64_t timeout_ns);
+
+/**
+ * How many bytes of a frame that was begun have not left yet.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_connection_pending(const struct carrick_connection *connection, size_t *out_pending);
+
+/**
+ * Waits for the next frame and tells its length; the frame stays for the next receive.
+ * Codes: as carrick_connection_recv_into. ANY thread. Since 0.1.
+ */
+carrick_status carrick_connection_next_length(const struct carrick_connection *connection,
+                                              int64_t timeout_ns,
+                                              uint64_t *out_len);
+
+/**
+ * Receives one frame into the caller's memory.
+ * Codes: E_EOF (the peer closed between frames), E_BAD_FRAME (inside one), E_FRAME_TOO_LARGE, E_BUFFER (out_len has
+ * the length needed; the frame stays), E_TIMEOUT, E_WOULD_BLOCK and E_INTERRUPTED (what has arrived is kept),
+ * E_CLOSED, E_OS, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_connection_recv_into(const struct carrick_connection *connection,
+                                            uint8_t *buffer,
+                                            size_t buffer_cap,
+                                            int64_t timeout_ns,
+                                            size_t *out_len);
+
+/**
+ * Receives one frame into memory of the library: *out_data is OWNED, free it with carrick_bytes_free.
+ * Codes: as carrick_connection_recv_into, and E_NOMEMORY. ANY thread. Since 0.1.
+ */
+carrick_status carrick_connection_recv(const struct carrick_connection *connection,
+                                       int64_t timeout_ns,
+                                       uint8_t **out_data,
+                                       size_t *out_len);
+
+/**
+ * Frees what carrick_connection_recv gave, with the length it gave. NULL does nothing. Since 0.1.
+ */
+void carrick_bytes_free(uint8_t *data, size_t data_len);
+
+/**
+ * A stream handle for the same connection, OWNED: for its addresses, options and descriptor.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_connection_stream(const struct carrick_connection *connection,
+                                         struct carrick_stream **out_stream);
+
+/**
+ * Closes; calls that wait on it in other threads end with CARRICK_E_CLOSED. Does nothing the second time.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_connection_close(const struct carrick_connection *connection);
+
+/**
+ * Frees a connection; the descriptor is closed when no stream handle shares it either. NULL does nothing. Nobody
+ * else may be inside a call on it: close first, then join them. Since 0.1.
+ */
+void carrick_connection_free(struct carrick_connection *connection);
+
+/**
+ * Binds a datagram socket; port 0 lets the kernel choose. out_datagram is OWNED.
+ * Codes: E_INVALID, E_OS (EADDRINUSE, ...), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_datagram_bind(const char *address,
+                                     size_t address_len,
+                                     struct carrick_datagram **out_datagram);
+
+/**
+ * Makes a datagram socket of the family of a peer's address, with no address of its own yet. OWNED.
+ * Codes: E_INVALID, E_OS, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_datagram_unbound(const char *peer,
+                                        size_t peer_len,
+                                        struct carrick_datagram **out_datagram);
+
+/**
+ * Adopts a datagram socket. The descriptor is CONSUMED (a duplicate is used).
+ * Codes: E_INVALID, E_OS (EBADF, ENOTSOCK), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_datagram_from_fd(int32_t fd, struct carrick_datagram **out_datagram);
+
+/**
+ * Sends one datagram, which may be empty.
+ * Codes: E_INVALID (address), E_TIMEOUT, E_WOULD_BLOCK, E_CLOSED, E_INTERRUPTED, E_OS (EMSGSIZE: over 65,507
+ * bytes on IPv4), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_datagram_send_to(const struct carrick_datagram *datagram,
+                                        const uint8_t *data,
+                                        size_t data_len,
+                                        const char *address,
+                                        size_t address_len,
+                                        int64_t timeout_ns);
+
+/**
+ * Receives one datagram and writes its sender's address as text; an address buffer of (NULL, 0, NULL) leaves the
+ * sender out.
+ * Codes: E_BUFFER (the datagram, or the address, is longer than its buffer and lost), E_TIMEOUT, E_WOULD_BLOCK,
+ * E_CLOSED, E_INTERRUPTED, E_OS, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_datagram_recv_from(const struct carrick_datagram *datagram,
+                                          uint8_t *buffer,
+                                          size_t buffer_cap,
+                                          int64_t timeout_ns,
+                                          size_t *out_len,
+                                          char *address_buffer,
+                                          size_t address_cap,
+                                          size_t *out_address_len);
+
+/**
+ * Sets an option (CARRICK_OPTION_...).
+ * Codes: E_INVALID (unknown option, bad value), E_OS, E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_datagram_set_option(const struct carrick_datagram *datagram,
+                                           int32_t option,
+                                           int64_t value);
+
+/**
+ * Reads an option (CARRICK_OPTION_...).
+ * Codes: E_INVALID (unknown option), E_OS, E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_datagram_get_option(const struct carrick_datagram *datagram,
+                                           int32_t option,
+                                           int64_t *out_value);
+
+/**
+ * Writes the address of this end as text, without a final zero.
+ * Codes: E_BUFFER (out_len has the length needed), E_OS, E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_datagram_local_address(const struct carrick_datagram *datagram,
+                                              char *buffer,
+                                              size_t buffer_cap,
+                                              size_t *out_len);
+
+/**
+ * The number of the descriptor, for polling by other means: BORROWED until close.
+ * Codes: E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_datagram_fd(const struct carrick_datagram *datagram, int32_t *out_fd);
+
+/**
+ * Closes; calls that wait on it in other threads end with CARRICK_E_CLOSED. Does nothing the second time.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_datagram_close(const struct carrick_datagram *datagram);
+
+/**
+ * Closes and frees. NULL does nothing. Nobody else may be inside a call on it: close first, then join them.
+ * Since 0.1.
+ */
+void carrick_datagram_free(struct carrick_datagram *datagram);
+
+/**
+ * Fills the options with the defaults.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_listen_options_init(struct carrick_listen_options *out_options);
+
+/**
+ * Binds and listens; options may be NULL. out_listener is OWNED. The path of a Unix socket is removed when the
+ * process that bound it closes it.
+ * Codes: E_INVALID, E_VERSION, E_OS (EADDRINUSE, EACCES, ...), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_listener_bind(const char *address,
+                                     size_t address_len,
+                                     const struct carrick_listen_options *options,
+                                     struct carrick_listener **out_listener);
+
+/**
+ * Adopts a listening socket and makes it non-blocking. The descriptor is CONSUMED (a duplicate is used).
+ * Codes: E_INVALID, E_OS (EBADF, ENOTSOCK), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_listener_from_fd(int32_t fd, struct carrick_listener **out_listener);
+
+/**
+ * Takes the next connection, OWNED; carrick_stream_peer_address tells where it comes from.
+ * Codes: E_TIMEOUT, E_WOULD_BLOCK, E_CLOSED, E_INTERRUPTED, E_OS (EMFILE: the connection stays in the queue),
+ * E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_listener_accept(const struct carrick_listener *listener,
+                                       int64_t timeout_ns,
+                                       struct carrick_stream **out_stream);
+
+/**
+ * Sets an option (CARRICK_OPTION_...).
+ * Codes: E_INVALID (unknown option, bad value), E_OS, E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_listener_set_option(const struct carrick_listener *listener,
+                                           int32_t option,
+                                           int64_t value);
+
+/**
+ * Reads an option (CARRICK_OPTION_...).
+ * Codes: E_INVALID (unknown option), E_OS, E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_listener_get_option(const struct carrick_listener *listener,
+                                           int32_t option,
+                                           int64_t *out_value);
+
+/**
+ * Writes the address of this end as text, without a final zero.
+ * Codes: E_BUFFER (out_len has the length needed), E_OS, E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_listener_local_address(const struct carrick_listener *listener,
+                                              char *buffer,
+                                              size_t buffer_cap,
+                                              size_t *out_len);
+
+/**
+ * The number of the descriptor, for polling by other means: BORROWED until close.
+ * Codes: E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_listener_fd(const struct carrick_listener *listener, int32_t *out_fd);
+
+/**
+ * Closes; calls that wait on it in other threads end with CARRICK_E_CLOSED. Does nothing the second time.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_listener_close(const struct carrick_listener *listener);
+
+/**
+ * Closes and frees. NULL does nothing. Nobody else may be inside a call on it: close first, then join them.
+ * Since 0.1.
+ */
+void carrick_listener_free(struct carrick_listener *listener);
+
+/**
+ * Makes an empty poller, OWNED.
+ * Codes: E_OS (EMFILE), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_poller_new(struct carrick_poller **out_poller);
+
+/**
+ * Watches a descriptor, which is BORROWED until it is removed, and reports it as token.
+ * Codes: E_INVALID (token 2^64 - 1, readiness), E_OS (EEXIST, EBADF, EPERM: a plain file), E_NULL. ANY thread.
+ * Since 0.1.
+ */
+carrick_status carrick_poller_add(const struct carrick_poller *poller,
+                                  int32_t fd,
+                                  uint64_t token,
+                                  int32_t readiness);
+
+/**
+ * Changes what a watched descriptor is watched for.
+ * Codes: E_INVALID, E_OS (ENOENT: not watched), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_poller_modify(const struct carrick_poller *poller, int32_t fd, int32_t readiness);
+
+/**
+ * Stops watching a descriptor.
+ * Codes: E_OS (ENOENT: not watched), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_poller_remove(const struct carrick_poller *poller, int32_t fd);
+
+/**
+ * Waits until something is ready and writes up to ready_cap reports; out_count is 0 when the time passed or
+ * carrick_poller_wake was called.
+ * Codes: E_INVALID (ready_cap 0), E_INTERRUPTED, E_OS, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_poller_wait(const struct carrick_poller *poller,
+                                   struct carrick_ready *ready,
+                                   size_t ready_cap,
+                                   int64_t timeout_ns,
+                                   size_t *out_count);
+
+/**
+ * Makes the wait that is running, or else the next one, return at once.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_poller_wake(const struct carrick_poller *poller);
+
+/**
+ * Frees a poller; the descriptors it watched stay open. NULL does nothing. Nobody else may be inside. Since 0.1.
+ */
+void carrick_poller_free(struct carrick_poller *poller);
+
+/**
+ * What the client sent: BORROWED until the handler returns.
+ * Codes: E_NULL. ONE thread. Since 0.1.
+ */
+carrick_status carrick_request_body(const struct carrick_request *request,
+                                    const uint8_t **out_data,
+                                    size_t *out_len);
+
+/**
+ * Sends a frame back. A request may have no reply or several; they leave when the handler returns.
+ * Codes: E_FRAME_TOO_LARGE, E_NULL. ONE thread. Since 0.1.
+ */
+carrick_status carrick_request_reply(const struct carrick_request *request,
+                                     const uint8_t *data,
+                                     size_t data_len);
+
+/**
+ * Sends back one frame whose body is the slices one after the other.
+ * Codes: E_FRAME_TOO_LARGE, E_NULL. ONE thread. Since 0.1.
+ */
+carrick_status carrick_request_reply_vectored(const struct carrick_request *request,
+                                              const struct carrick_slice *parts,
+                                              size_t parts_len);
+
+/**
+ * Writes where the client is as text, without a final zero.
+ * Codes: E_BUFFER (out_len has the length needed), E_NULL. ONE thread. Since 0.1.
+ */
+carrick_status carrick_request_peer(const struct carrick_request *request,
+                                    char *buffer,
+                                    size_t buffer_cap,
+                                    size_t *out_len);
+
+/**
+ * A number for the connection, different from that of every other open one.
+ * Codes: E_NULL. ONE thread. Since 0.1.
+ */
+carrick_status carrick_request_connection(const struct carrick_request *request, uint64_t *out_number);
+
+/**
+ * Ends the connection after the replies have been sent.
+ * Codes: E_NULL. ONE thread. Since 0.1.
+ */
+carrick_status carrick_request_close(const struct carrick_request *request);
+
+/**
+ * Fills the options with the defaults.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_server_options_init(struct carrick_stream_server_options *out_options);
+
+/**
+ * Fills the options with the defaults.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_message_server_options_init(struct carrick_message_server_options *out_options);
+
+/**
+ * Binds a server with a blocking handler per connection; options may be NULL. out_server is OWNED. user_data is
+ * handed to the handler; drop_user_data is called with it at the end, but not if this call fails.
+ * Codes: E_INVALID, E_VERSION, E_UNKNOWN_DIGEST, E_OS (EADDRINUSE, ...), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_server_bind(const char *address,
+                                          size_t address_len,
+                                          const struct carrick_stream_server_options *options,
+                                          carrick_stream_handler_fn handler,
+                                          void *user_data,
+                                          carrick_drop_fn drop_user_data,
+                                          struct carrick_server **out_server);
+
+/**
+ * Binds an event-driven server of framed requests; options may be NULL. out_server is OWNED. user_data is handed to
+ * the handler; drop_user_data is called with it at the end, but not if this call fails.
+ * Codes: E_INVALID, E_VERSION, E_UNKNOWN_DIGEST, E_OS (EADDRINUSE, ...), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_message_server_bind(const char *address,
+                                           size_t address_len,
+                                           const struct carrick_message_server_options *options,
+                                           carrick_message_handler_fn handler,
+                                           void *user_data,
+                                           carrick_drop_fn drop_user_data,
+                                           struct carrick_server **out_server);
+
+/**
+ * Binds a server of datagrams of at most max_length bytes (0: 65,535). out_server is OWNED. user_data is handed to the
+ * handler; drop_user_data is called with it at the end, but not if this call fails.
+ * Codes: E_INVALID, E_OS (EADDRINUSE, ...), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_datagram_server_bind(const char *address,
+                                            size_t address_len,
+                                            size_t max_length,
+                                            carrick_datagram_handler_fn handler,
+                                            void *user_data,
+                                            carrick_drop_fn drop_user_data,
+                                            struct carrick_server **out_server);
+
+/**
+ * Serves on the calling thread until the server is shut down.
+ * Codes: E_STATE (it serves or has served), E_TIMEOUT (a handler has not returned by the drain deadline), E_FORKED,
+ * E_OS, E_NULL. ANY thread, once. Since 0.1.
+ */
+carrick_status carrick_server_serve(const struct carrick_server *server);
+
+/**
+ * Serves on a thread of its own; carrick_server_wait tells how it ended.
+ * Codes: E_STATE, E_FORKED, E_OS (no thread can be had), E_NULL. ANY thread, once. Since 0.1.
+ */
+carrick_status carrick_server_start(const struct carrick_server *server);
+
+/**
+ * Shuts down and waits for the end: what runs may finish within timeout_ns, then it is cut off. A server that never
+ * served is shut down at once.
+ * Codes: E_TIMEOUT (a handler did not return although its connection was closed), E_FORKED, E_NULL. ANY thread, not
+ * in a handler of this server. Since 0.1.
+ */
+carrick_status carrick_server_shutdown(const struct carrick_server *server,
+                                       int64_t timeout_ns);
+
+/**
+ * Begins the shutdown and returns at once. ANY thread; safe in a signal handler and in a server's own handler, with a
+ * server that is not freed meanwhile.
+ * Codes: E_NULL. Since 0.1.
+ */
+carrick_status carrick_server_request_shutdown(const struct carrick_server *server);
+
+/**
+ * Cuts everything off at once and returns without waiting for the end.
+ * Codes: E_FORKED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_server_abort(const struct carrick_server *server);
+
+/**
+ * Waits until serving has ended. With a server that was started it returns how it ended.
+ * Codes: E_TIMEOUT, E_STATE (it was never started), E_FORKED, E_NULL. ANY thread, not in a handler of this server.
+ * Since 0.1.
+ */
+carrick_status carrick_server_wait(const struct carrick_server *server,
+                                   int64_t timeout_ns);
+
+/**
+ * Writes where the server listens as text, without a final zero; the port is the one the kernel chose for 0.
+ * Codes: E_BUFFER (out_len has the length needed), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_server_address(const struct carrick_server *server,
+                                      char *buffer,
+                                      size_t buffer_cap,
+                                      size_t *out_len);
+
+/**
+ * Writes up to stats_cap counters: connections accepted, connections open now, connections rejected, requests handled,
+ * bytes received, bytes sent, handlers that failed, failed authentications, connections cut off for breaking a limit,
+ * failures of accept, nanoseconds spent in handlers. Later versions may have more. out_count is how many were written.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_server_stats(const struct carrick_server *server,
+                                    uint64_t *stats,
+                                    size_t stats_cap,
+                                    size_t *out_count);
+
+/**
+ * Writes the name of a counter of carrick_server_stats, without a final zero.
+ * Codes: E_INVALID (no such counter), E_BUFFER, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stats_name(size_t index, char *buffer, size_t buffer_cap, size_t *out_len);
+
+/**
+ * Frees a server. One that still serves on a thread of its own is cut off and waited for; in a child of fork it is
+ * only forgotten. NULL does nothing. Not in a handler of this server; nobody else may be inside. Since 0.1.
+ */
+void carrick_server_free(struct carrick_server *server);
+
+/**
+ * The stream of the connection: BORROWED until the handler returns; do not free it.
+ * Codes: E_NULL. ONE thread. Since 0.1.
+ */
+carrick_status carrick_session_stream(const struct carrick_session *session,
+                                      const struct carrick_stream **out_stream);
+
+/**
+ * Writes where the client is as text, without a final zero.
+ * Codes: E_BUFFER (out_len has the length needed), E_NULL. ONE thread. Since 0.1.
+ */
+carrick_status carrick_session_peer(const struct carrick_session *session,
+                                    char *buffer,
+                                    size_t buffer_cap,
+                                    size_t *out_len);
+
+/**
+ * Tells the server whose handler runs on this thread that the handler is about to block on something that is not
+ * carrick's, so that others are served at once; without it the server finds out within some milliseconds. Outside a
+ * handler it does nothing. ANY thread. Since 0.1.
+ */
+void carrick_about_to_block(void);
+
+/**
+ * Connects to an address such as "127.0.0.1:9000", "[::1]:9000", "unix:/path" or "unix:@abstract". TCP
+ * connections have TCP_NODELAY set. out_stream is OWNED: free it with carrick_stream_free.
+ * Codes: E_INVALID (address), E_TIMEOUT, E_OS (ECONNREFUSED, ...), E_INTERRUPTED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_connect(const char *address,
+                                      size_t address_len,
+                                      int64_t timeout_ns,
+                                      struct carrick_stream **out_stream);
+
+/**
+ * Makes two connected streams. Both are OWNED.
+ * Codes: E_OS (EMFILE), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_pair(struct carrick_stream **out_left, struct carrick_stream **out_right);
+
+/**
+ * Adopts a descriptor: a connected socket, a pipe end, a terminal. The descriptor is CONSUMED and the
+ * stream has a duplicate of it; out_stream is OWNED.
+ * Codes: E_INVALID (negative), E_OS (EBADF), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_from_fd(int32_t fd, struct carrick_stream **out_stream);
+
+/**
+ * Sends what the kernel takes of data, at least one byte unless data_len is 0.
+ * Codes: E_TIMEOUT, E_WOULD_BLOCK, E_CLOSED, E_INTERRUPTED, E_OS (EPIPE: the peer has closed), E_NULL.
+ * ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_send(const struct carrick_stream *stream,
+                                   const uint8_t *data,
+                                   size_t data_len,
+                                   int64_t timeout_ns,
+                                   size_t *out_sent);
+
+/**
+ * Sends all of data. After an error an unknown part of it has been sent.
+ * Codes: as carrick_stream_send. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_send_all(const struct carrick_stream *stream,
+                                       const uint8_t *data,
+                                       size_t data_len,
+                                       int64_t timeout_ns);
+
+/**
+ * Receives what is there, at least one byte; out_len 0 is the end of the stream.
+ * Codes: E_TIMEOUT, E_WOULD_BLOCK, E_CLOSED, E_INTERRUPTED, E_OS, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_recv(const struct carrick_stream *stream,
+                                   uint8_t *buffer,
+                                   size_t buffer_cap,
+                                   int64_t timeout_ns,
+                                   size_t *out_len);
+
+/**
+ * Ends one or both directions (CARRICK_SHUTDOWN_...); the descriptor stays open.
+ * Codes: E_INVALID, E_OS (ENOTCONN), E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_shutdown(const struct carrick_stream *stream, int32_t how);
+
+/**
+ * Waits until something can be received or the stream has ended; out_ready is 0 when the time passed.
+ * Codes: E_CLOSED, E_INTERRUPTED, E_OS, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_wait_readable(const struct carrick_stream *stream,
+                                            int64_t timeout_ns,
+                                            int32_t *out_ready);
+
+/**
+ * Writes the address of the other end as text, without a final zero.
+ * Codes: E_BUFFER (out_len has the length needed), E_OS (ENOTCONN), E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_peer_address(const struct carrick_stream *stream,
+                                           char *buffer,
+                                           size_t buffer_cap,
+                                           size_t *out_len);
+
+/**
+ * Gives the descriptor to the caller, OWNED, without closing it; the stream is closed from here on and still
+ * has to be freed.
+ * Codes: E_STATE (a call is inside), E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_release_fd(const struct carrick_stream *stream, int32_t *out_fd);
+
+/**
+ * Sets an option (CARRICK_OPTION_...).
+ * Codes: E_INVALID (unknown option, bad value), E_OS, E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_set_option(const struct carrick_stream *stream, int32_t option, int64_t value);
+
+/**
+ * Reads an option (CARRICK_OPTION_...).
+ * Codes: E_INVALID (unknown option), E_OS, E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_get_option(const struct carrick_stream *stream,
+                                         int32_t option,
+                                         int64_t *out_value);
+
+/**
+ * Writes the address of this end as text, without a final zero.
+ * Codes: E_BUFFER (out_len has the length needed), E_OS, E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_local_address(const struct carrick_stream *stream,
+                                            char *buffer,
+                                            size_t buffer_cap,
+                                            size_t *out_len);
+
+/**
+ * The number of the descriptor, for polling by other means: BORROWED until close.
+ * Codes: E_CLOSED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_fd(const struct carrick_stream *stream, int32_t *out_fd);
+
+/**
+ * Closes; calls that wait on it in other threads end with CARRICK_E_CLOSED. Does nothing the second time.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_close(const struct carrick_stream *stream);
+
+/**
+ * Closes and frees. NULL does nothing. Nobody else may be inside a call on it: close first, then join them.
+ * Since 0.1.
+ */
+void carrick_stream_free(struct carrick_stream *stream);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* CARRICK_H */
