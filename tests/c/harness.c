@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#define _GNU_SOURCE
+#include "harness.h"
+
+#include <dirent.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { WATCHDOG_SECONDS = 60 };
+
+int open_descriptors(void)
+{
+    int count = 0;
+    DIR *folder = opendir("/proc/self/fd");
+    if (folder == NULL)
+        return -1;
+    while (readdir(folder) != NULL)
+        count++;
+    closedir(folder);
+    return count;
+}
+
+static int run_one(const struct test *test)
+{
+    int status = 0;
+    pid_t child;
+    fflush(NULL);
+    child = fork();
+    if (child == 0) {
+        int before = open_descriptors();
+        alarm(WATCHDOG_SECONDS);
+        test->run();
+        if (open_descriptors() != before) {
+            fprintf(stderr, "%s: %d descriptors before, %d after\n", test->name, before, open_descriptors());
+            exit(1);
+        }
+        exit(0);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        return 0;
+    if (WIFSIGNALED(status))
+        fprintf(stderr, "%s: ended by signal %d%s\n", test->name, WTERMSIG(status),
+                WTERMSIG(status) == 14 ? " (watchdog)" : "");
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+int run_tests(const struct test *tests, size_t count, int argc, char **argv)
+{
+    int passed = 0, failed = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (argc > 1 && strstr(tests[i].name, argv[1]) == NULL)
+            continue;
+        int ok = run_one(&tests[i]);
+        printf("%s %s\n", ok ? "ok" : "not ok", tests[i].name);
+        if (ok)
+            passed++;
+        else
+            failed++;
+    }
+    printf("%d passed, %d failed\n", passed, failed);
+    return failed == 0 && passed > 0 ? 0 : 1;
+}
