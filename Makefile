@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# Each target does its own set-up; `make demo` and `make test` are all a newcomer needs.
+.PHONY: help setup demo test lint bench fuzz conformance install clean
+
+PREFIX ?= /usr/local
+
+help:            ## this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
+
+setup:           ## what all others do first: tools, libraries, the Python package in .venv
+	@bash ci/setup.sh
+
+demo: setup      ## the network chapter end to end: three languages and stock Python talk to each other
+	@bash ci/demo.sh
+
+test: setup      ## all tests: Rust, C, Python, the course, the examples, the scenario matrix, CPython's own
+	@bash ci/test.sh
+
+lint: setup      ## formats, clippy, ruff, mypy, stubs, header
+	@bash ci/lint.sh
+
+bench: setup     ## the table of docs/benchmarks.md, measured here, with its plots
+	@bash ci/bench.sh
+
+fuzz: setup      ## each fuzz target for a while; ci/fuzz.sh SECONDS for longer
+	@bash ci/fuzz.sh
+
+conformance: setup ## CPython's own tests on carrick, on every Python found
+	@bash ci/conformance.sh
+
+install:         ## header, libraries, pkg-config and CMake files under PREFIX (/usr/local)
+	@bash ci/install.sh "$(PREFIX)"
+
+clean:           ## everything that was built
+	rm -rf target build .venv fuzz/target

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# All tests, each step under a watchdog; ci/setup.sh has run. A step that fails does not keep the others from
+# running; their names are printed at the end.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+failed=()
+passed=0
+step() {
+    local name=$1 seconds=$2
+    shift 2
+    local started=$SECONDS
+    printf '\n=== %s\n' "$name"
+    if timeout --kill-after=10 "$seconds" "$@"; then
+        passed=$((passed + 1))
+    else
+        failed+=("$name")
+    fi
+    printf '=== %s: %d s\n' "$name" $((SECONDS - started))
+}
+
+step "Rust: units, vectors, properties, hostile peers, doc examples" 900 bash ci/rust_tests.sh
+step "C: both libraries" 600 bash ci/c_tests.sh
+step "Python: the package on every version found" 900 bash ci/python_tests.sh
+step "Examples in C and Rust" 600 bash ci/examples.sh
+step "Installation: pkg-config, CMake, a path dependency" 600 bash ci/install_test.sh
+step "The scenario matrix" 900 bash ci/matrix.sh
+step "CPython's own tests on carrick" 1500 bash ci/conformance.sh
+
+printf '\n'
+for name in ${failed[@]+"${failed[@]}"}; do
+    printf 'FAILED: %s\n' "$name"
+done
+printf '%d passed, %d failed\n' "$passed" "${#failed[@]}"
+[ "${#failed[@]}" -eq 0 ]
