@@ -206,7 +206,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--suites", default=",".join(selection.suites()))
     parser.add_argument("--groups", default="connection", help="connection, around, or both with a comma")
     parser.add_argument("--only", default="", help="only classes whose name contains this")
-    parser.add_argument("--carrick-path", default="", help="folder with an installed carrick package")
+    parser.add_argument("--carrick-path", type=os.path.abspath, help="folder with an installed carrick package")
     parser.add_argument("--prelude", default=PRELUDE, help="code that puts carrick in place")
     parser.add_argument("--allow-unchanged", action="store_true", help="the prelude may change nothing")
     parser.add_argument("--baseline-only", action="store_true", help="the stock interpreters only")
