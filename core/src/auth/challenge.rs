@@ -19,10 +19,9 @@ pub(super) const FAILURE: &[u8] = b"#FAILURE#";
 pub(crate) const MESSAGE_MAX: u64 = 256;
 /// Random bytes in a challenge, as Python 3.12 and later have it.
 const NONCE: usize = 40;
-/// The payload lengths that mark a challenge of Python 3.11 and earlier.
-const LEGACY_PAYLOADS: [usize; 2] = [16, 20];
-/// No challenge has less behind its prefix.
-const SHORTEST_PAYLOAD: usize = 20;
+/// The payload length that marks a challenge of Python 3.11 and earlier. No challenge has less behind its
+/// prefix: CPython's source names 16 as well, but refuses it as too short before it gets there.
+const LEGACY_PAYLOAD: usize = 20;
 
 /// How two ends authenticate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -198,13 +197,13 @@ impl Answer {
         if message.len() as u64 > MESSAGE_MAX {
             return Err(failed(OPERATION, "challenge over 256 bytes"));
         }
-        if payload.len() < SHORTEST_PAYLOAD && !LEGACY_PAYLOADS.contains(&payload.len()) {
+        if payload.len() < LEGACY_PAYLOAD {
             return Err(failed(OPERATION, "challenge too short: 20 bytes behind its prefix are the least"));
         }
         if self.role != Role::Unknown && issued::is_own(self.role, payload) {
             return Err(failed(OPERATION, "the peer sent back a challenge of this process"));
         }
-        if LEGACY_PAYLOADS.contains(&payload.len()) {
+        if payload.len() == LEGACY_PAYLOAD {
             if !self.policy.allows(Digest::Md5) {
                 return Err(failed(OPERATION, "the peer asks for md5, which min_digest forbids"));
             }
@@ -236,4 +235,65 @@ pub(super) fn fill_random(bytes: &mut [u8]) -> Result<()> {
         Some(errno) => Error::from_os(errno, "get random bytes"),
         None => Error::new(Kind::Os, "get random bytes"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unhex(text: &str) -> Vec<u8> {
+        let digits = if text == "-" { "" } else { text };
+        (0..digits.len()).step_by(2).map(|i| u8::from_str_radix(&digits[i..i + 2], 16).unwrap()).collect()
+    }
+
+    /// A side that asks this very challenge, which a random one could not.
+    fn asking(key: &[u8], challenge: &[u8]) -> Challenge {
+        let payload = challenge.strip_prefix(CHALLENGE).unwrap().to_vec();
+        let issued = Issued::remember(Role::Server, &payload);
+        Challenge { key: Key::new(key), policy: Policy::default(), payload, _issued: issued }
+    }
+
+    #[test]
+    fn responses_are_judged_as_cpython_judges_them() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/challenges.txt");
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut seen = 0;
+        for line in text.lines().filter(|l| l.starts_with("verify ")) {
+            let columns: Vec<&str> = line.split(' ').collect();
+            let [_, name, dialect, key, challenge, response, outcome] = columns[..] else { panic!("{line}") };
+            if dialect == "legacy" {
+                continue;
+            }
+            seen += 1;
+            let step = asking(&unhex(key), &unhex(challenge)).response(&unhex(response)).unwrap();
+            match outcome {
+                "welcome" => assert_eq!(step, Step::Finish(WELCOME.to_vec()), "{name}"),
+                "refused" | "too-long" => {
+                    assert!(matches!(&step, Step::Refuse(word, _) if word == FAILURE), "{name}: {step:?}");
+                }
+                other => panic!("{name}: unknown outcome {other}"),
+            }
+        }
+        assert!(seen > 0, "no records");
+    }
+
+    #[test]
+    fn a_challenge_is_new_each_time_and_holds_what_it_must() {
+        let make = || Challenge::new(&Key::new(b"k"), Policy::default(), Role::Client).unwrap().1;
+        let (first, second) = (make(), make());
+        assert_ne!(first, second);
+        assert!(first.starts_with(b"#CHALLENGE#{sha256}"));
+        assert_eq!(first.len(), 59);
+    }
+
+    #[test]
+    fn a_key_is_in_no_message_and_no_debug_output() {
+        let key = Key::new(b"opensesame");
+        let (challenge, message) = Challenge::new(&key, Policy::default(), Role::Server).unwrap();
+        let answer = Answer::new(&key, Policy::default(), Role::Client);
+        let refused = answer.challenge(b"garbage").unwrap_err();
+        let printed = format!("{challenge:?} {answer:?} {key:?} {refused:?} {refused}");
+        assert!(!printed.contains("opensesame") && !printed.contains("111, 112"), "{printed}");
+        assert!(!message.windows(10).any(|w| w == b"opensesame"));
+    }
 }
