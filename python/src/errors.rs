@@ -57,12 +57,32 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
     {
         return raised;
     }
+    make(py, error, error.os_code(), &error.to_string())
+}
+
+/// The exception for an error of a plain socket's call, with the arguments that the standard library gives it:
+/// "timed out", or the errno and its text.
+#[cold]
+pub(crate) fn raise_standard(py: Python<'_>, error: &Error) -> PyErr {
+    let text =
+        |errno: i32| -> PyResult<String> { py.import("os")?.call_method1("strerror", (errno,))?.extract() };
+    match (error.kind(), error.os_code()) {
+        (Kind::Interrupted, _) | (_, None) => raise(py, error),
+        (Kind::Timeout, _) => make(py, error, None, "timed out"),
+        (_, Some(errno)) => match text(errno) {
+            Ok(text) => make(py, error, Some(errno), &text),
+            Err(failure) => failure,
+        },
+    }
+}
+
+fn make(py: Python<'_>, error: &Error, errno: Option<i32>, text: &str) -> PyErr {
     static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let make = || -> PyResult<PyErr> {
         let make = MAKE.get_or_try_init(py, || {
             py.import("carrick._errors").and_then(|m| m.getattr("_from_core")).map(Bound::unbind)
         })?;
-        let made = make.bind(py).call1((error.kind().code(), error.os_code(), error.to_string()))?;
+        let made = make.bind(py).call1((error.kind().code(), errno, text))?;
         Ok(PyErr::from_value(made))
     };
     make().unwrap_or_else(|failure| failure)

@@ -7,7 +7,7 @@
 
 use crate::buffer::{View, bytes_with, lend, take};
 use crate::connection::{finish, seconds};
-use crate::errors::{OrRaise, would_block};
+use crate::errors::{OrRaise, raise_standard, would_block};
 use crate::request::python_address;
 use carrick::frame::{Borrowed, ByteOrder, Transport};
 use carrick::{Connection, Deadline, Format, Kind};
@@ -43,10 +43,11 @@ pub(crate) fn sock_recv(
     let transport = transport(socket)?;
     let quick = bytes_with(py, bufsize, |room| transport.read(room, Deadline::NOW))?;
     if !would_block(&quick) {
-        return quick.or_raise(py).map(Some);
+        return quick.map(Some).map_err(|e| raise_standard(py, &e));
     }
     let Some(deadline) = patience(socket)? else { return Ok(None) };
-    bytes_with(py, bufsize, |room| py.detach(|| transport.read(room, deadline)))?.or_raise(py).map(Some)
+    let waited = bytes_with(py, bufsize, |room| py.detach(|| transport.read(room, deadline)))?;
+    waited.map(Some).map_err(|e| raise_standard(py, &e))
 }
 
 /// Sends all of `data`; False to have the standard method do it.
@@ -67,7 +68,7 @@ pub(crate) fn sock_sendall(
         match transport.write(&[IoSlice::new(bytes)], Deadline::NOW) {
             Ok(n) => sent = n,
             Err(e) if e.kind() == Kind::WouldBlock => {}
-            Err(e) => return Err(crate::errors::raise(py, &e)),
+            Err(e) => return Err(raise_standard(py, &e)),
         }
         if sent == bytes.len() {
             return Ok(true);
@@ -77,7 +78,7 @@ pub(crate) fn sock_sendall(
         if sent == 0 {
             return Ok(false);
         }
-        return Err(crate::errors::raise(py, &carrick::Error::new(Kind::WouldBlock, "sendall")));
+        return Err(raise_standard(py, &carrick::Error::new(Kind::WouldBlock, "sendall")));
     };
     py.detach(|| {
         while let Some(rest) = bytes.get(sent..)
@@ -87,7 +88,7 @@ pub(crate) fn sock_sendall(
         }
         Ok(true)
     })
-    .or_raise(py)
+    .map_err(|e| raise_standard(py, &e))
 }
 
 /// Sends what the socket takes of `data` and tells how much; None to have the standard method do it.
@@ -105,7 +106,7 @@ pub(crate) fn sock_send(
     let transport = transport(socket)?;
     match transport.write(&[IoSlice::new(bytes)], Deadline::NOW) {
         Err(e) if e.kind() == Kind::WouldBlock => Ok(None),
-        other => other.or_raise(py).map(Some),
+        other => other.map(Some).map_err(|e| raise_standard(py, &e)),
     }
 }
 
