@@ -3,15 +3,16 @@
 #![forbid(unsafe_code)]
 
 use crate::buffer::{View, lend};
-use crate::connection::{connection, span};
+use crate::connection::{connection, seconds, span};
 use crate::errors::{OrRaise, raise};
+use crate::request::python_address;
 use carrick::auth::{self, AuthOptions, Digest, Key, Policy, Role, Scheme, Step};
 use carrick::frame::Borrowed;
 use carrick::{Connection, Error, Format, Kind};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
-use std::os::fd::RawFd;
+use std::os::fd::{IntoRawFd, RawFd};
 
 fn role(name: &str) -> PyResult<Role> {
     match name {
@@ -86,6 +87,36 @@ pub(crate) fn course_answer(
     let options = options(py, key, "course", digest, "md5", timeout)?;
     let connection = Connection::new(Borrowed::new(lend(fd)?, true), Format::COURSE);
     py.detach(|| auth::authenticate(&connection, Role::Client, &options)).or_raise(py)
+}
+
+/// Accepts connections whose handshakes run side by side. See `carrick::auth::Gate`.
+#[pyclass(frozen, module = "carrick._carrick")]
+pub(crate) struct Gate {
+    inner: auth::Gate,
+}
+
+#[pymethods]
+impl Gate {
+    #[new]
+    #[pyo3(signature = (key, *, min_digest="md5", timeout=None))]
+    fn new(py: Python<'_>, key: &Bound<'_, PyAny>, min_digest: &str, timeout: Option<f64>) -> PyResult<Self> {
+        let options = options(py, key, "multiprocessing", "sha256", min_digest, timeout)?;
+        Ok(Self { inner: auth::Gate::new(options).or_raise(py)? })
+    }
+
+    /// The descriptor and the address of the next client that has proved itself. Waits for up to `timeout`
+    /// seconds, None is for ever.
+    fn accept<'py>(
+        &self,
+        py: Python<'py>,
+        fd: RawFd,
+        timeout: Option<f64>,
+    ) -> PyResult<(RawFd, Bound<'py, PyAny>)> {
+        let (listener, deadline) = (lend(fd)?, seconds(timeout)?);
+        let (stream, address) = py.detach(|| self.inner.accept_from(listener, deadline)).or_raise(py)?;
+        let address = python_address(py, &address)?;
+        Ok((stream.into_fd().or_raise(py)?.into_raw_fd(), address))
+    }
 }
 
 /// The asking half of the handshake of `multiprocessing`.

@@ -42,7 +42,10 @@ fn digest_of(py: Python<'_>, digestmod: &Bound<'_, PyAny>) -> PyResult<Option<Di
     Ok(constructors.iter().find(|(c, _)| c.is(digestmod)).map(|(_, digest)| *digest))
 }
 
-#[expect(clippy::large_enum_variant, reason = "the common variant is the large one, and an allocation would cost more")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the common variant is the large one, and an allocation would cost more"
+)]
 enum State {
     /// Made by `__new__` and not initialised.
     Empty,

@@ -21,7 +21,7 @@ use pyo3::prelude::*;
 #[pymodule(gil_used = false)]
 mod _carrick {
     #[pymodule_export]
-    use super::auth::{Answer, Challenge, course_answer, handshake};
+    use super::auth::{Answer, Challenge, Gate, course_answer, handshake};
     #[pymodule_export]
     use super::connection::{is_socket, poll, recv_bytes, recv_bytes_into, send_bytes};
     #[pymodule_export]

@@ -84,7 +84,7 @@ pub fn authenticate<T: Transport>(
 }
 
 /// A peer that hangs up or talks nonsense has failed to authenticate, whatever it looks like below.
-fn as_failure(error: Error) -> Error {
+pub(super) fn as_failure(error: Error) -> Error {
     match error.kind() {
         Kind::Eof => failed("authenticate", "the peer closed the connection"),
         Kind::BadFrame | Kind::FrameTooLarge => {
@@ -134,7 +134,7 @@ fn receive<T: Transport>(c: &Connection<T>, deadline: Deadline) -> Result<Vec<u8
 }
 
 /// A challenge of the course's scheme, and the answer that it wants.
-pub(crate) fn course_challenge(key: &Key, digest: Digest) -> Result<([u8; COURSE_NONCE], Tag)> {
+pub(super) fn course_challenge(key: &Key, digest: Digest) -> Result<([u8; COURSE_NONCE], Tag)> {
     let mut nonce = [0; COURSE_NONCE];
     fill_random(&mut nonce)?;
     let tag = mac(digest, key.bytes(), &nonce)?;

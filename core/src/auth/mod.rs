@@ -21,11 +21,13 @@
 
 mod challenge;
 mod exchange;
+mod gate;
+mod greeting;
 mod issued;
 mod mac;
 
-pub(crate) use challenge::MESSAGE_MAX;
 pub use challenge::{Answer, Challenge, Policy, Role, Scheme, Step};
-pub(crate) use exchange::course_challenge;
 pub use exchange::{AuthOptions, HANDSHAKE_DEADLINE, authenticate};
+pub use gate::Gate;
+pub(crate) use greeting::{Fed, Greeting};
 pub use mac::{Digest, Key, Mac, Tag, constant_time_eq, mac};

@@ -128,7 +128,7 @@ impl<'fd> Borrowed<'fd> {
         let fd = self.fd.as_raw_fd();
         let slot = usize::try_from(fd).unwrap_or(0) % HISTORIES.len();
         let spin = &HISTORIES[slot][usize::from(interest == Interest::Write)];
-        let waiter = Waiter { fd, spin, waker: || Ok(None), closed: || false };
+        let waiter = Waiter { fd, spin, waker: || Ok(None), also: None, closed: || false };
         drive(&waiter, operation, interest, deadline, &mut attempt)
     }
 }

@@ -113,6 +113,7 @@ impl Datagram {
             fd: inside.fd(),
             spin: &self.handle.reading,
             waker: || Ok(Some(wake)),
+            also: None,
             closed: || stop() || self.handle.is_closed(),
         };
         let received = drive(&waiter, RECEIVE, Interest::Read, deadline, &mut |fd| sys::recv_from(fd, buf));

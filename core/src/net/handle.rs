@@ -157,6 +157,7 @@ impl Handle {
                 fd: inside.fd(),
                 spin: self.spin(interest),
                 waker: || self.sleep_waker(),
+                also: None,
                 closed: || self.is_closed(),
             },
             operation,
@@ -172,7 +173,7 @@ impl Handle {
         if interest == Interest::Write { &self.writing } else { &self.reading }
     }
 
-    fn sleep_waker(&self) -> io::Result<Option<RawFd>> {
+    pub(super) fn sleep_waker(&self) -> io::Result<Option<RawFd>> {
         if self.sharing == Sharing::Own {
             return Ok(None);
         }
@@ -199,6 +200,8 @@ pub(crate) struct Waiter<'a, W, C> {
     pub(crate) spin: &'a Spin,
     /// A second descriptor that ends the sleep, made only when sleeping.
     pub(crate) waker: W,
+    /// A third one that ends it, for more to be looked at.
+    pub(crate) also: Option<RawFd>,
     pub(crate) closed: C,
 }
 
@@ -231,10 +234,13 @@ where
         if (waiter.closed)() {
             return Err(Error::new(Kind::Closed, operation));
         }
-        let mut slots =
-            [PollSlot::new(waiter.fd, interest), PollSlot::new(waker.unwrap_or(-1), Interest::Read)];
-        let used = if waker.is_some() { 2 } else { 1 };
-        match sys::poll(&mut slots[..used], deadline) {
+        // poll passes over -1.
+        let mut slots = [
+            PollSlot::new(waiter.fd, interest),
+            PollSlot::new(waker.unwrap_or(-1), Interest::Read),
+            PollSlot::new(waiter.also.unwrap_or(-1), Interest::Read),
+        ];
+        match sys::poll(&mut slots, deadline) {
             Ok(0) => {
                 if deadline.expired() {
                     return Err(Error::new(Kind::Timeout, operation));

@@ -5,8 +5,9 @@
 use super::addr::Address;
 use super::handle::{Handle, Sharing, Waiter, drive};
 use super::options::{sealed, with_handle};
+use super::spin::Spin;
 use super::stream::{Stream, describe};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::sys::{self, Interest};
 use crate::time::Deadline;
 use socket2::{SockAddr, SockRef, Socket, Type};
@@ -145,10 +146,31 @@ impl Listener {
             fd: inside.fd(),
             spin: &self.inner.handle.reading,
             waker: || Ok(Some(wake)),
+            also: None,
             closed: || stop() || self.inner.handle.is_closed(),
         };
         let (fd, address) = drive(&waiter, "accept", Interest::Read, deadline, &mut accept_one)?;
         Ok((Stream::own(fd, self.inner.tcp), Address::from_sock_addr(&address)))
+    }
+
+    /// Calls `attempt` whenever a connection may be there or `also` is readable, until it has a result.
+    pub(crate) fn drive<T>(
+        &self,
+        also: RawFd,
+        spin: &Spin,
+        deadline: Deadline,
+        mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> Result<T> {
+        let inside = self.inner.handle.enter("accept")?;
+        let waiter = Waiter {
+            fd: inside.fd(),
+            spin,
+            waker: || self.inner.handle.sleep_waker(),
+            also: Some(also),
+            closed: || self.inner.handle.is_closed(),
+        };
+        let result = drive(&waiter, "accept", Interest::Read, deadline, &mut |_| attempt(inside.borrow()));
+        if self.inner.handle.is_closed() { Err(Error::new(Kind::Closed, "accept")) } else { result }
     }
 
     /// Leaves the socket to the process this one was forked from: this copy is closed without a trace.

@@ -27,6 +27,7 @@ pub use listener::{ListenOptions, Listener};
 pub use options::SocketOptions;
 pub use poller::{Poller, Readiness, Ready};
 pub use readiness::{accept_or_wake, is_socket, readable};
+pub(crate) use readiness::{accept_waiting, drive_accept};
 pub use spin::Spin;
 pub use stream::{Shutdown, Stream};
 

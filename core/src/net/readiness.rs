@@ -5,6 +5,7 @@
 use super::addr::Address;
 use super::handle::{Waiter, drive};
 use super::spin::Spin;
+use super::stream::Stream;
 use crate::error::{Kind, Result};
 use crate::sys::{self, Interest, PollSlot};
 use crate::time::Deadline;
@@ -22,12 +23,39 @@ pub fn is_socket(fd: BorrowedFd<'_>) -> bool {
 /// # Errors
 /// `Interrupted`, `Os`.
 pub fn readable(fd: BorrowedFd<'_>, deadline: Deadline) -> Result<bool> {
-    let waiter = Waiter { fd: fd.as_raw_fd(), spin: &Spin::default(), waker: || Ok(None), closed: || false };
+    let waiter = Waiter {
+        fd: fd.as_raw_fd(),
+        spin: &Spin::default(),
+        waker: || Ok(None),
+        also: None,
+        closed: || false,
+    };
     let waited = drive(&waiter, "poll", Interest::Read, deadline, &mut is_readable);
     match waited {
         Err(e) if matches!(e.kind(), Kind::Timeout | Kind::WouldBlock) => Ok(false),
         other => other.map(|()| true),
     }
+}
+
+/// Calls `attempt` whenever the listening socket or `also` is readable, until it has a result.
+pub(crate) fn drive_accept<T>(
+    fd: BorrowedFd<'_>,
+    also: RawFd,
+    spin: &Spin,
+    deadline: Deadline,
+    mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
+) -> Result<T> {
+    let waiter = Waiter { fd: fd.as_raw_fd(), spin, waker: || Ok(None), also: Some(also), closed: || false };
+    drive(&waiter, "accept", Interest::Read, deadline, &mut |_| attempt(fd))
+}
+
+/// A connection that waits to be accepted; `WouldBlock` when there is none, although the socket may block.
+pub(crate) fn accept_waiting(fd: BorrowedFd<'_>) -> io::Result<(Stream, Address)> {
+    // Where another process was quicker a socket that blocks would wait in accept; ours never do.
+    is_readable(fd.as_raw_fd())?;
+    let (made, address) = super::listener::accept_one(fd.as_raw_fd())?;
+    let address = Address::from_sock_addr(&address);
+    Ok((Stream::own(made, address.is_ip()), address))
 }
 
 /// Takes a connection from a listening socket that blocks or not; `None` when `wake` became readable first.
@@ -39,6 +67,7 @@ pub fn accept_or_wake(fd: BorrowedFd<'_>, wake: BorrowedFd<'_>) -> Result<Option
         fd: fd.as_raw_fd(),
         spin: &Spin::default(),
         waker: || Ok(Some(wake.as_raw_fd())),
+        also: None,
         closed: || is_readable(wake.as_raw_fd()).is_ok(),
     };
     // A socket that blocks is asked first; nobody else accepts from it.

@@ -13,7 +13,7 @@
 
 use super::control::{Control, add, run_counted};
 use super::message::{MessageHandler, MessageOptions};
-use crate::auth::{Answer, AuthOptions, Challenge, Role, Scheme, Step};
+use crate::auth::{AuthOptions, Fed, Greeting};
 use crate::blocking::about_to_block;
 use crate::error::{Error, Kind, Result};
 use crate::frame::{Format, HeadProgress};
@@ -87,15 +87,6 @@ enum Phase {
     Open,
     /// Nothing more is read; what is left of the output is sent.
     Closing,
-}
-
-/// Where a handshake stands: which message of the client is next.
-#[derive(Debug)]
-enum Greeting {
-    Response(Challenge, Answer),
-    Challenge(Answer),
-    Verdict(Answer),
-    Digest(crate::auth::Tag),
 }
 
 /// What is to become of the connection after a turn.
@@ -277,18 +268,7 @@ impl Peer {
     pub(super) fn greet(&self, auth: &AuthOptions, control: &Control) -> Result<()> {
         let mut state = self.state();
         let mut output = Vec::new();
-        let greeting = match auth.scheme {
-            Scheme::Multiprocessing => {
-                let (challenge, message) = Challenge::new(&auth.key, auth.policy, Role::Server)?;
-                append(&mut output, &message)?;
-                Greeting::Response(challenge, Answer::new(&auth.key, auth.policy, Role::Server))
-            }
-            Scheme::Course => {
-                let (nonce, tag) = crate::auth::course_challenge(&auth.key, auth.policy.digest)?;
-                output.extend_from_slice(&nonce);
-                Greeting::Digest(tag)
-            }
-        };
+        let greeting = Greeting::begin(auth, &mut output)?;
         state.phase = Phase::Greeting(Box::new(greeting));
         state.expires = Instant::now().checked_add(auth.deadline);
         self.send_off(&mut state, &mut output, control).map_err(|()| Error::new(Kind::Closed, "greet"))
@@ -463,30 +443,22 @@ impl Peer {
         output: &mut Vec<u8>,
     ) -> Result<Option<usize>> {
         let Phase::Greeting(greeting) = &mut state.phase else { return Ok(Some(0)) };
-        let format = Format::MULTIPROCESSING.with_cap(crate::auth::MESSAGE_MAX);
-        let fail = |error: Error| {
+        let fed = greeting.feed(bytes, output).map_err(|error| {
             add(&server.control.counters.auth_failures, 1);
             // Kind::Handler: counted already.
             Error::with_detail(Kind::Handler, "authenticate", error.to_string())
-        };
-        let (message, used) = if let Greeting::Digest(tag) = &**greeting {
-            let length = tag.bytes().len();
-            let Some(message) = bytes.get(..length) else { return Ok(None) };
-            (message, length)
-        } else {
-            let Some((head, length)) = self.complete(format, bytes).map_err(fail)? else { return Ok(None) };
-            (bytes.get(head..head + length).unwrap_or_default(), head + length)
+        })?;
+        let used = match fed {
+            Fed::Needs(_) => return Ok(None),
+            Fed::Took(used) => used,
+            Fed::Done(used) => {
+                state.phase = Phase::Open;
+                state.expires = None;
+                used
+            }
         };
         // A stock client leaves Nagle's algorithm on: its next message waits for our acknowledgement.
         sys::quick_ack(self.fd());
-        let next = step(greeting, message, output).map_err(fail)?;
-        match next {
-            Some(next) => **greeting = next,
-            None => {
-                state.phase = Phase::Open;
-                state.expires = None;
-            }
-        }
         Ok(Some(used))
     }
 
@@ -525,42 +497,6 @@ impl Peer {
         output.clear();
         Ok(())
     }
-}
-
-/// One message of a handshake: what is to be sent, and what comes next (`None`: it is over).
-fn step(greeting: &Greeting, message: &[u8], output: &mut Vec<u8>) -> Result<Option<Greeting>> {
-    let refused = |why: &'static str| Error::with_detail(Kind::AuthFailed, "authenticate", why);
-    match greeting {
-        Greeting::Response(challenge, answer) => match challenge.response(message)? {
-            Step::Finish(verdict) | Step::Send(verdict) => {
-                append(output, &verdict)?;
-                Ok(Some(Greeting::Challenge(answer.clone())))
-            }
-            Step::Refuse(verdict, why) => {
-                append(output, &verdict)?;
-                Err(refused(why))
-            }
-            Step::Done => Ok(None),
-        },
-        Greeting::Challenge(answer) => {
-            append(output, &answer.challenge(message)?)?;
-            Ok(Some(Greeting::Verdict(answer.clone())))
-        }
-        Greeting::Verdict(answer) => answer.verdict(message).map(|()| None),
-        Greeting::Digest(tag) => {
-            if tag.verify(message) {
-                Ok(None)
-            } else {
-                Err(refused("digest received was wrong"))
-            }
-        }
-    }
-}
-
-fn append(output: &mut Vec<u8>, message: &[u8]) -> Result<()> {
-    output.extend_from_slice(Format::MULTIPROCESSING.encode(message.len() as u64)?.bytes());
-    output.extend_from_slice(message);
-    Ok(())
 }
 
 /// Reads once: `None` when nothing is there, an error when the connection is gone.

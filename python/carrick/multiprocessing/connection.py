@@ -3,8 +3,8 @@
 
 The classes are subclasses of the standard ones, the bytes on the wire are theirs, and both sides talk to stock
 Python 3.8 and later. What is better: input and output are Rust's, a waiter spins for a moment before it
-sleeps, TCP connections do not wait for Nagle's algorithm, and a handshake ends after
-:data:`HANDSHAKE_TIMEOUT` seconds.
+sleeps, TCP connections do not wait for Nagle's algorithm, a handshake ends after :data:`HANDSHAKE_TIMEOUT` seconds,
+and a listener makes all handshakes side by side, so that a silent client holds up nobody.
 """
 
 import fcntl
@@ -163,23 +163,27 @@ class Listener(_standard.Listener):
         _check_authkey(authkey)
         self._listener = SocketListener(address, family, max(backlog, _BACKLOG))
         self._authkey = authkey
+        self._gate: _carrick.Gate | None = None
+        if authkey is not None:
+            # Several processes may accept from one socket: who comes second must not wait inside accept.
+            os.set_blocking(self._listener._socket.fileno(), False)
 
     def accept(self) -> Connection:
-        """Wait for a connection, authenticate it, and return it.
+        """Wait for a connection, with an ``authkey`` for one that has proved that it has it, and return it.
 
-        Raises AuthenticationError for a client with another key, TimeoutError for one that takes longer than
-        :data:`HANDSHAKE_TIMEOUT`; the listener goes on.
+        Raises AuthenticationError for a client with another key or one that hangs up in its handshake; the
+        next call goes on with the others. One that says nothing for :data:`HANDSHAKE_TIMEOUT` seconds is closed,
+        and nobody waits for it meanwhile.
         """
         if self._listener is None:
             raise OSError("listener is closed")
-        connection = self._listener.accept()
-        if self._authkey is not None:
-            try:
-                connection._authenticate("server", self._authkey)
-            except BaseException:
-                connection.close()
-                raise
-        return connection
+        if self._authkey is None:
+            return self._listener.accept()
+        if self._gate is None:
+            self._gate = _carrick.Gate(self._authkey, min_digest=MIN_DIGEST, timeout=HANDSHAKE_TIMEOUT)
+        bound = self._listener._socket
+        fd, self._listener._last_accepted = self._gate.accept(bound.fileno(), bound.gettimeout())
+        return Connection(fd)
 
 
 def SocketClient(address: Any) -> Connection:
