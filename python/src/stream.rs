@@ -8,7 +8,7 @@ use crate::request::python_address;
 use crate::socket::discard;
 use carrick::net::Listener;
 use carrick::server::{Mode, Overload, ServerHandle, Session, Spawn, StreamOptions};
-use carrick::{Error, Kind};
+use carrick::{Deadline, Error, Kind};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -72,7 +72,7 @@ pub(crate) fn serve_interruptibly(
 ) -> PyResult<()> {
     let thread = std::thread::Builder::new().name("carrick-monitor".into()).spawn(serve);
     let thread = thread.map_err(|e| raise(py, &Error::with_detail(Kind::Os, "serve", e.to_string())))?;
-    let waited = py.detach(|| handle.wait_interruptibly());
+    let waited = py.detach(|| handle.wait(Deadline::NEVER));
     if waited.is_err() {
         handle.request_shutdown();
     }
@@ -167,7 +167,10 @@ impl StreamServer {
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let deadline = crate::connection::seconds(timeout)?;
-        Ok(py.detach(|| self.handle.wait(deadline)).is_ok())
+        match py.detach(|| self.handle.wait(deadline)) {
+            Err(error) if error.kind() == Kind::Timeout => Ok(false),
+            other => other.or_raise(py).map(|()| true),
+        }
     }
 
     /// Counters of what the server has done.

@@ -8,7 +8,7 @@ use crate::sys::{self, Wake};
 use crate::time::Deadline;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What a server does with a connection it has no room for.
@@ -91,19 +91,22 @@ pub(crate) struct Control {
     wake: Wake,
     pub(crate) counters: Counters,
     serving: AtomicBool,
-    finish: Mutex<Finish>,
-    finished: Condvar,
+    /// When what is left is cut off; set by whoever notices the stop first.
+    cut: Mutex<Option<Deadline>>,
     /// Readable once serving has ended.
     ended: Wake,
     drain: Duration,
     address: Address,
 }
 
-#[derive(Debug, Default)]
-struct Finish {
-    /// When what is left is cut off; set by whoever notices the stop first.
-    cut: Option<Deadline>,
-    done: bool,
+/// A server that serves; its end is the end of serving.
+pub(crate) struct Serving(Arc<Control>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.phase.fetch_max(DRAINING, Ordering::SeqCst);
+        self.0.ended.set();
+    }
 }
 
 impl Control {
@@ -113,8 +116,7 @@ impl Control {
             wake: Wake::new().map_err(|e| Error::from_io(&e, "make server"))?,
             counters: Counters::default(),
             serving: AtomicBool::new(false),
-            finish: Mutex::default(),
-            finished: Condvar::new(),
+            cut: Mutex::default(),
             ended: Wake::new().map_err(|e| Error::from_io(&e, "make server"))?,
             drain,
             address,
@@ -134,8 +136,9 @@ impl Control {
         self.phase.load(Ordering::SeqCst) == ABORTING
     }
 
-    /// Marks the start of serving; it can be done once.
-    pub(crate) fn begin(&self) -> Result<()> {
+    /// Marks the start of serving; it can be done once. Serving has ended when what this returns is dropped,
+    /// however serving was left: who waits for the end must not wait for ever.
+    pub(crate) fn begin(self: &Arc<Self>) -> Result<Serving> {
         if self.serving.swap(true, Ordering::SeqCst) {
             return Err(Error::with_detail(
                 Kind::State,
@@ -143,7 +146,7 @@ impl Control {
                 "this server is serving, or has served; make another",
             ));
         }
-        Ok(())
+        Ok(Serving(Arc::clone(self)))
     }
 
     /// Until when running handlers may go on.
@@ -151,19 +154,11 @@ impl Control {
         if self.aborting() {
             return Deadline::NOW;
         }
-        let mut finish = self.lock();
-        *finish.cut.get_or_insert_with(|| Deadline::after(self.drain))
+        *self.cut_slot().get_or_insert_with(|| Deadline::after(self.drain))
     }
 
-    pub(crate) fn end(&self) {
-        self.phase.fetch_max(DRAINING, Ordering::SeqCst);
-        self.lock().done = true;
-        self.finished.notify_all();
-        self.ended.set();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Finish> {
-        self.finish.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cut_slot(&self) -> MutexGuard<'_, Option<Deadline>> {
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stop(&self, phase: u8) {
@@ -196,10 +191,11 @@ impl ServerHandle {
     /// # Errors
     /// `Timeout`: a handler did not return although its connection was closed; its thread is left to
     /// itself. It also comes where serving has not begun yet; it will end as soon as it does.
+    /// `Interrupted`: the interrupt hook said so; the shutdown goes on.
     pub fn shutdown(&self, deadline: Deadline) -> Result<()> {
         {
-            let mut finish = self.control.lock();
-            finish.cut = Some(finish.cut.map_or(deadline, |cut| cut.min(deadline)));
+            let mut slot = self.control.cut_slot();
+            *slot = Some(slot.map_or(deadline, |cut| cut.min(deadline)));
         }
         self.control.stop(DRAINING);
         // Cut-off handlers get a moment to see their connection closed.
@@ -212,36 +208,15 @@ impl ServerHandle {
         self.control.stop(ABORTING);
     }
 
-    /// Waits until serving has ended.
-    ///
-    /// # Errors
-    /// `Timeout`.
-    pub fn wait(&self, deadline: Deadline) -> Result<()> {
-        let mut finish = self.control.lock();
-        while !finish.done {
-            finish = match deadline.remaining() {
-                None => self.control.finished.wait(finish).unwrap_or_else(PoisonError::into_inner),
-                Some(left) if left.is_zero() => {
-                    return Err(Error::with_detail(
-                        Kind::Timeout,
-                        "shut down",
-                        "a handler has not returned yet",
-                    ));
-                }
-                Some(left) => {
-                    self.control.finished.wait_timeout(finish, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
-        Ok(())
-    }
-
     /// Waits until serving has ended; a signal is answered by the interrupt hook.
     ///
     /// # Errors
-    /// `Interrupted`.
-    pub fn wait_interruptibly(&self) -> Result<()> {
-        crate::net::readable(sys::lend_fd(self.control.ended.fd()), Deadline::NEVER).map(|_| ())
+    /// `Timeout`, `Interrupted`.
+    pub fn wait(&self, deadline: Deadline) -> Result<()> {
+        if crate::net::readable(sys::lend_fd(self.control.ended.fd()), deadline)? {
+            return Ok(());
+        }
+        Err(Error::with_detail(Kind::Timeout, "shut down", "a handler has not returned yet"))
     }
 
     /// Whether the server is to stop or has stopped.

@@ -86,10 +86,9 @@ impl DatagramServer {
     /// # Errors
     /// `State`: it has served before. `Os` when the socket fails for good.
     pub fn serve(self, handler: impl DatagramHandler) -> Result<()> {
-        self.control.begin()?;
+        let _serving = self.control.begin()?;
         let result = self.run(&handler);
         self.socket.close();
-        self.control.end();
         result
     }
 

@@ -164,7 +164,7 @@ impl MessageServer {
     /// # Errors
     /// As [`serve`](Self::serve).
     pub fn serve_on(self, handler: impl MessageHandler, spawn: Spawn) -> Result<()> {
-        self.control.begin()?;
+        let _serving = self.control.begin()?;
         let failed = |e: std::io::Error| Error::from_io(&e, "serve");
         let epoll = Epoll::new().map_err(failed)?;
         epoll.add(self.listener.fd()?, LISTENER, Interest::Read, false).map_err(failed)?;
@@ -195,7 +195,6 @@ impl MessageServer {
         if !ended {
             ended = crew.linger(Deadline::after(Duration::from_millis(500)));
         }
-        self.control.end();
         if ended {
             Ok(())
         } else {

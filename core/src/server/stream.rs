@@ -184,14 +184,13 @@ impl StreamServer {
     /// # Errors
     /// As [`serve`](Self::serve).
     pub fn serve_on(self, handler: impl StreamHandler, spawn: Spawn) -> Result<()> {
-        self.control.begin()?;
+        let _serving = self.control.begin()?;
         let limit = match self.options.mode {
             Mode::InTurn => 1,
             Mode::Threads(limit) => limit,
             Mode::Processes(limit) => {
                 let result = process::serve(&self.listener, &self.options, limit, &self.control, &handler);
                 self.listener.close();
-                self.control.end();
                 return result;
             }
         };
@@ -208,7 +207,6 @@ impl StreamServer {
         if !ended && crew.source.close_all() {
             ended = crew.linger(Deadline::after(Duration::from_millis(500)));
         }
-        self.control.end();
         if ended {
             Ok(())
         } else {
