@@ -4,10 +4,32 @@
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, Self, TypedDict, Unpack
 
 from carrick import _carrick
 from carrick._carrick import Request
+from carrick._errors import StateError
+
+
+class _Options(TypedDict, total=False):
+    """The keyword arguments of :class:`MessageServer`; their defaults are in Rust, and the manual lists them."""
+
+    authkey: Any
+    scheme: Literal["multiprocessing", "course"]
+    digest: str
+    min_digest: str
+    handshake_timeout: float | None
+    frame_format: Literal["multiprocessing", "course"] | tuple[int, Literal["big", "little"], bool] | None
+    max_frame: int | None
+    backlog: int
+    reuse_port: bool
+    max_connections: int
+    overload: Literal["block", "reject"]
+    request_timeout: float | None
+    idle_timeout: float | None
+    max_unsent: int
+    max_threads: int
+    drain: float | None
 
 
 def _start_thread(job: Callable[[], None]) -> None:
@@ -26,7 +48,9 @@ class MessageServer(_carrick.MessageServer):
     ``handshake_timeout`` authenticate each connection; ``frame_format`` ("multiprocessing", "course" or
     ``(width, byteorder, signed)``) and ``max_frame`` say what a frame is; ``max_connections``, ``overload``
     ("block" or "reject"), ``request_timeout``, ``idle_timeout``, ``max_unsent`` and ``max_threads`` are its limits;
-    times are in seconds, and None is no limit.
+    ``backlog`` and ``reuse_port`` are the listening socket's; ``drain`` is how long what has been begun may go on
+    when the ``with`` statement ends or :meth:`request_shutdown` is called. Times are in seconds, and None is no
+    limit.
 
     A handler may block: others are served meanwhile, on up to ``max_threads`` threads.
 
@@ -40,39 +64,60 @@ class MessageServer(_carrick.MessageServer):
 
     _handler: Callable[[Request], Any]
     _thread: threading.Thread | None
+    _failure: BaseException | None
 
-    def __new__(cls, address: Any, handler: Callable[[Request], Any], **options: Any) -> "MessageServer":
+    def __new__(cls, address: Any, handler: Callable[[Request], Any], **options: Unpack[_Options]) -> Self:
+        if not callable(handler):
+            raise TypeError(f"handler must be callable, not {type(handler).__name__}")
         self = super().__new__(cls, address, **options)
         self._handler = handler
         self._thread = None
+        self._failure = None
         return self
 
     def serve_forever(self) -> None:
         """Serve until :meth:`shutdown` is called from another thread, or a signal handler raises."""
         self._serve(self._handler, _start_thread)
 
-    def start(self) -> "MessageServer":
+    def start(self) -> Self:
         """Serve on a thread of the server's own and return the server."""
-        self._thread = threading.Thread(target=self.serve_forever, name="carrick-message-server", daemon=True)
+        if self._thread is not None:
+            raise StateError("start: this server is serving, or has served: make another")
+        self._thread = threading.Thread(target=self._serve_here, name="carrick-message-server", daemon=True)
         self._thread.start()
         return self
+
+    def _serve_here(self) -> None:
+        try:
+            self.serve_forever()
+        except BaseException as error:
+            self._failure = error
 
     def shutdown(self, timeout: float | None = None) -> None:
         """Stop serving. What has been begun may finish for up to ``timeout`` seconds, then it is cut off.
 
-        Raises TimeoutError when a handler does not return all the same.
+        Raises TimeoutError when a handler does not return all the same, and what ended the serving of
+        :meth:`start` if it was an error.
         """
         super().shutdown(timeout)
+        self._join()
+
+    def _join(self) -> None:
         if self._thread is not None:
             self._thread.join()
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
 
-    def __enter__(self) -> "MessageServer":
+    def __enter__(self) -> Self:
         return self if self._thread is not None else self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.shutdown()
+        self.request_shutdown()
+        self._wait()
+        self._join()
 
 
 MessageServer.__module__ = "carrick"

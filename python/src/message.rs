@@ -16,7 +16,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// An address as `socket` writes it, for the core.
 fn address(object: &Bound<'_, PyAny>) -> PyResult<Address> {
@@ -56,7 +57,21 @@ fn unix_address(bytes: &[u8]) -> Address {
 #[pyclass(frozen, subclass, module = "carrick._carrick")]
 pub(crate) struct MessageServer {
     handle: ServerHandle,
-    server: Mutex<Option<server::MessageServer>>,
+    server: Mutex<Stage>,
+}
+
+/// What has become of the server; it can serve once.
+enum Stage {
+    Bound(server::MessageServer),
+    Served,
+    /// Shut down before it served: serving then ends as soon as it begins.
+    Unserved,
+}
+
+impl MessageServer {
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[pymethods]
@@ -64,8 +79,8 @@ impl MessageServer {
     #[new]
     #[pyo3(signature = (address, *, authkey=None, scheme="multiprocessing", digest="sha256", min_digest="md5",
         handshake_timeout=10.0, frame_format=None, max_frame=None, backlog=1024, reuse_port=false,
-        max_connections=100_000, overload="block", request_timeout=Some(30.0), idle_timeout=None,
-        max_unsent=1 << 20, max_threads=64, drain=30.0))]
+        max_connections=100_000, overload="block", request_timeout=30.0, idle_timeout=None,
+        max_unsent=1_048_576, max_threads=64, drain=30.0))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
     fn new(
         py: Python<'_>,
@@ -74,7 +89,7 @@ impl MessageServer {
         scheme: &str,
         digest: &str,
         min_digest: &str,
-        handshake_timeout: f64,
+        handshake_timeout: Option<f64>,
         frame_format: Option<&Bound<'_, PyAny>>,
         max_frame: Option<u64>,
         backlog: u32,
@@ -85,7 +100,7 @@ impl MessageServer {
         idle_timeout: Option<f64>,
         max_unsent: usize,
         max_threads: usize,
-        drain: f64,
+        drain: Option<f64>,
     ) -> PyResult<Self> {
         let mut options = MessageOptions {
             listen: ListenOptions { backlog, reuse_port, ..ListenOptions::default() },
@@ -95,7 +110,7 @@ impl MessageServer {
             idle_timeout: idle_timeout.map(span).transpose()?,
             max_unsent,
             max_threads,
-            drain: span(drain)?,
+            drain: drain.map_or(Ok(Duration::MAX), span)?,
             ..MessageOptions::default()
         };
         if let Some(spec) = frame_format {
@@ -105,11 +120,11 @@ impl MessageServer {
             options.format = options.format.with_cap(cap);
         }
         if let Some(key) = authkey {
-            options.auth = Some(auth::options(py, key, scheme, digest, min_digest, Some(handshake_timeout))?);
+            options.auth = Some(auth::options(py, key, scheme, digest, min_digest, handshake_timeout)?);
         }
         let address = self::address(address)?;
         let server = py.detach(|| server::MessageServer::bind(&address, options)).or_raise(py)?;
-        Ok(Self { handle: server.handle(), server: Mutex::new(Some(server)) })
+        Ok(Self { handle: server.handle(), server: Mutex::new(Stage::Bound(server)) })
     }
 
     /// Where the server listens.
@@ -120,11 +135,16 @@ impl MessageServer {
 
     /// Serves with `handler(request)` until shut down; `start(job)` starts threads.
     fn _serve(&self, py: Python<'_>, handler: Py<PyAny>, start: Py<PyAny>) -> PyResult<()> {
-        let Some(server) = self.server.lock().unwrap_or_else(PoisonError::into_inner).take() else {
-            return Err(raise(
-                py,
-                &Error::with_detail(Kind::State, "serve", "this server has served: make another"),
-            ));
+        let begun = {
+            let mut stage = self.stage();
+            match &*stage {
+                Stage::Unserved => return Ok(()),
+                _ => std::mem::replace(&mut *stage, Stage::Served),
+            }
+        };
+        let Stage::Bound(server) = begun else {
+            let detail = "this server is serving, or has served: make another";
+            return Err(raise(py, &Error::with_detail(Kind::State, "serve", detail)));
         };
         let handle = move |request: &mut server::Request<'_>| answer(&handler, request);
         serve_interruptibly(py, &self.handle, move || server.serve_on(handle, spawner(start)))
@@ -135,11 +155,26 @@ impl MessageServer {
     #[pyo3(signature = (timeout=None))]
     fn shutdown(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
         let deadline = seconds(timeout)?;
-        let unserved = self.server.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let unserved = {
+            let mut stage = self.stage();
+            match &*stage {
+                Stage::Served => None,
+                _ => Some(std::mem::replace(&mut *stage, Stage::Unserved)),
+            }
+        };
         if unserved.is_some() {
+            // Dropping it closes the listener, after the lock is gone.
             return Ok(());
         }
         py.detach(|| self.handle.shutdown(deadline)).or_raise(py)
+    }
+
+    /// Waits until serving has ended.
+    fn _wait(&self, py: Python<'_>) -> PyResult<()> {
+        if !matches!(*self.stage(), Stage::Served) {
+            return Ok(());
+        }
+        py.detach(|| self.handle.wait(carrick::Deadline::NEVER)).or_raise(py)
     }
 
     /// Asks the server to stop and returns at once; may be called in a signal handler.
