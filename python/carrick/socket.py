@@ -24,7 +24,7 @@ class socket(_standard.socket):
 
     __slots__ = ()
 
-    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Receive up to ``bufsize`` bytes; ``b""`` is the end of the stream."""
         if not flags and self._plain():
             data = _recv(self, bufsize)
@@ -32,7 +32,7 @@ class socket(_standard.socket):
                 return data
         return super().recv(bufsize, flags)
 
-    def send(self, data: Any, flags: int = 0) -> int:
+    def send(self, data: Any, flags: int = 0, /) -> int:
         """Send what the socket takes of ``data`` and return how many bytes that was."""
         if not flags and self._plain():
             sent = _send(self, data)
@@ -40,7 +40,7 @@ class socket(_standard.socket):
                 return sent
         return super().send(data, flags)
 
-    def sendall(self, data: Any, flags: int = 0) -> None:
+    def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Send all of ``data``."""
         if flags or not self._plain() or not _sendall(self, data):
             super().sendall(data, flags)
@@ -91,7 +91,14 @@ class socket(_standard.socket):
         ``timeout`` seconds; close the connection then.
         """
         _carrick.handshake(
-            self.fileno(), True, key, role, scheme=scheme, digest=digest, min_digest=min_digest, timeout=timeout
+            self.fileno(),
+            True,
+            key,
+            role,
+            scheme=scheme,
+            digest=digest,
+            min_digest=min_digest,
+            timeout=timeout,
         )
 
 

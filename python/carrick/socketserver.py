@@ -18,6 +18,7 @@ New class attributes of the servers, to be set on a subclass or an instance:
     request, never by the one that accepts, and may take ``handshake_timeout`` seconds.
 """
 
+import contextlib
 import os
 import select
 import selectors
@@ -26,7 +27,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from socketserver import BaseRequestHandler, DatagramRequestHandler, StreamRequestHandler
 from typing import Any
 
 from carrick import _carrick
@@ -39,6 +39,13 @@ __all__ = list(_standard.__all__)  # pyright: ignore[reportUnsupportedDunderAll]
 _UNLIMITED = 1 << 20
 _ACCEPT_REST = 0.02
 """Seconds that accept rests after it failed for want of descriptors."""
+
+
+def _readable(descriptor: int, timeout: float) -> None:
+    # Not select(), which refuses descriptors above 1023.
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    poller.poll(timeout * 1000)
 
 
 class _Serving:
@@ -64,7 +71,7 @@ class _Serving:
         os.eventfd_write(self.wake, 1)
 
     def rest(self) -> None:
-        select.select([self.wake], [], [], _ACCEPT_REST)
+        _readable(self.wake, _ACCEPT_REST)
 
 
 _state_lock = threading.Lock()
@@ -124,10 +131,8 @@ class BaseServer(_standard.BaseServer):
             state.thread = None
             state.native = None
             state.requested = False
-            try:
+            with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(state.wake)
-            except BlockingIOError:
-                pass
             _serving.discard(self)
             state.finished.set()
 
@@ -219,7 +224,9 @@ class TCPServer(BaseServer, _standard.TCPServer):
 
     def _serve_on_threads(self, state: _Serving) -> None:
         limit = _UNLIMITED if self.max_threads is None else self.max_threads
-        native = _carrick.StreamServer(self.socket.fileno(), limit, self.overload, self._attend, self._start_thread)
+        native = _carrick.StreamServer(
+            self.socket.fileno(), limit, self.overload, self._attend, self._start_thread
+        )
         state.native = native
         if state.requested:
             return
@@ -296,6 +303,41 @@ class UDPServer(TCPServer, _standard.UDPServer):
 class ForkingMixIn(_standard.ForkingMixIn):
     """Handle each request in a new process."""
 
+    def server_close(self, timeout: float | None = None) -> None:
+        """Close the server and wait for requests that run, unless ``block_on_close`` is False.
+
+        Raises TimeoutError when one still runs after ``timeout`` seconds.
+        """
+        if timeout is None:
+            super().server_close()
+            return
+        deadline = time.monotonic() + timeout
+        blocking = self.block_on_close
+        self.block_on_close = False
+        try:
+            super().server_close()
+        finally:
+            self.block_on_close = blocking
+        if blocking:
+            for pid in list(self.active_children or ()):
+                _await_child(pid, deadline)
+            self.collect_children()
+            if self.active_children:
+                raise TimeoutError(
+                    f"server_close: {len(self.active_children)} requests still run after {timeout} s"
+                )
+
+
+def _await_child(pid: int, deadline: float) -> None:
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        _readable(descriptor, max(0.0, deadline - time.monotonic()))
+    finally:
+        os.close(descriptor)
+
 
 class ThreadingMixIn(_standard.ThreadingMixIn):
     """Handle each request in a thread; threads are kept and used again."""
@@ -340,7 +382,9 @@ class ThreadingMixIn(_standard.ThreadingMixIn):
             super().server_close()
         finally:
             self._threads = threads
-        running = [thread for thread in threads if not _joined(thread, deadline)] if threads is not None else []
+        running = (
+            [thread for thread in threads if not _joined(thread, deadline)] if threads is not None else []
+        )
         if running:
             raise TimeoutError(f"server_close: {len(running)} requests still run after {timeout} s")
 
