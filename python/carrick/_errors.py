@@ -6,9 +6,9 @@ the two equal.
 """
 
 import builtins
+import multiprocessing.context as context
 import queue
 import threading
-from multiprocessing import context
 from typing import Any
 
 from carrick import _carrick
@@ -23,10 +23,9 @@ class Error(Exception):
     code: int = 0
 
     def __reduce__(self) -> Any:
-        reduced = super().__reduce__()
-        assert isinstance(reduced, tuple)
-        state = {**(reduced[2] if len(reduced) > 2 and reduced[2] else {}), "code": self.code}
-        return (reduced[0], reduced[1], state)
+        reduced: Any = super().__reduce__()
+        state = reduced[2] if len(reduced) > 2 else None
+        return (*reduced[:2], {**(state or {}), "code": self.code})
 
 
 class InvalidError(Error, ValueError):
@@ -187,9 +186,8 @@ _OS_CLASSES: dict[type[builtins.OSError], type[Error]] = {
 }
 _OS_CLASSES.pop(builtins.ConnectionError, None)
 
-for _cls in [*_BY_NAME.values(), *_OS_CLASSES.values(), Error, ConnectionError]:
+for _cls in (Error, ConnectionError, *_BY_NAME.values(), *_OS_CLASSES.values()):
     _cls.__module__ = "carrick"
-del _cls
 
 
 def _from_core(code: int, errno: int | None, text: str) -> Error:

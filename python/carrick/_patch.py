@@ -60,9 +60,9 @@ def _exchange_connection(ours: ModuleType) -> None:
     for name, module in list(sys.modules.items()):
         if name.startswith("multiprocessing.") and getattr(module, "connection", None) is standard:
             setattr(module, "connection", ours)  # noqa: B010
-    for serializer, (listener, client) in list(managers.listener_client.items()):
-        exchanged = (_ours(listener, standard, ours), _ours(client, standard, ours))
-        managers.listener_client[serializer] = exchanged
+    listener_client: dict[str, Any] = vars(managers)["listener_client"]
+    for serializer, (listener, client) in list(listener_client.items()):
+        listener_client[serializer] = (_ours(listener, standard, ours), _ours(client, standard, ours))
     # Two functions of the standard module itself look their classes up there: XmlListener and XmlClient.
     for name in ("Listener", "Client"):
         setattr(standard, name, getattr(ours, name))

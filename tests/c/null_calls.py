@@ -32,7 +32,9 @@ def main() -> None:
             print(f"    {name}({args});")
         else:
             print(f"    (void){name}({args});")
-    print(f'    printf("%d passed, %d failed\\n", {len(calls)} - failed, failed);\n    return failed != 0;\n}}')
+    print(
+        f'    printf("%d passed, %d failed\\n", {len(calls)} - failed, failed);\n    return failed != 0;\n}}'
+    )
 
 
 if __name__ == "__main__":

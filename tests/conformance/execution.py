@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import interpreters
-
 import selection
 
 HERE = Path(__file__).resolve().parent

@@ -20,10 +20,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "cross"))
 
-import interpreters  # noqa: E402
-
 import comparison  # noqa: E402
 import execution  # noqa: E402
+import interpreters  # noqa: E402
 import selection  # noqa: E402
 from comparison import Outcomes  # noqa: E402
 
@@ -206,7 +205,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--suites", default=",".join(selection.suites()))
     parser.add_argument("--groups", default="connection", help="connection, around, or both with a comma")
     parser.add_argument("--only", default="", help="only classes whose name contains this")
-    parser.add_argument("--carrick-path", type=os.path.abspath, help="folder with an installed carrick package")
+    parser.add_argument(
+        "--carrick-path", type=os.path.abspath, help="folder with an installed carrick package"
+    )
     parser.add_argument("--prelude", default=PRELUDE, help="code that puts carrick in place")
     parser.add_argument("--allow-unchanged", action="store_true", help="the prelude may change nothing")
     parser.add_argument("--baseline-only", action="store_true", help="the stock interpreters only")

@@ -212,7 +212,11 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--carrick-path", type=os.path.abspath, help="folder with an installed carrick package, for PYTHONPATH")
+    parser.add_argument(
+        "--carrick-path",
+        type=os.path.abspath,
+        help="folder with an installed carrick package, for PYTHONPATH",
+    )
     parser.add_argument("--carrick-python", help="the one interpreter to run carrick, say of a venv")
     parser.add_argument("--require", default="", help="peers that must be there: stock,carrick,rust,c")
     parser.add_argument("--only", default="", help="only pairs in which a peer's name starts with this")

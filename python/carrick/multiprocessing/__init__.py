@@ -8,8 +8,8 @@ from multiprocessing import *  # noqa: F403
 from typing import Any
 
 from carrick._standard import multiprocessing as _standard
-from carrick.multiprocessing import connection
-from carrick.multiprocessing.connection import Pipe
+from carrick.multiprocessing import connection as connection
+from carrick.multiprocessing.connection import Pipe as Pipe
 
 __all__ = list(_standard.__all__)  # pyright: ignore[reportUnsupportedDunderAll]
 

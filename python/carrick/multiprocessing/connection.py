@@ -120,7 +120,11 @@ def _rebuild_connection(handle: Any, readable: bool, writable: bool) -> Connecti
 
 
 def _reduce_connection(connection: Connection) -> Any:
-    return _rebuild_connection, (reduction.DupFd(connection.fileno()), connection.readable, connection.writable)
+    return _rebuild_connection, (
+        reduction.DupFd(connection.fileno()),
+        connection.readable,
+        connection.writable,
+    )
 
 
 reduction.register(Connection, _reduce_connection)

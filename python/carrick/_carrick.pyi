@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The parts of carrick that are written in Rust. Private: use the package ``carrick``."""
+
+from collections.abc import Callable
+from socket import socket as _Socket
+from types import ModuleType
+from typing import Any, ClassVar, Literal, Self, TypeAlias, final
+
+from typing_extensions import Buffer, disjoint_base
+
+__all__ = [
+    "HMAC",
+    "Answer",
+    "Challenge",
+    "Job",
+    "MessageServer",
+    "Request",
+    "StreamServer",
+    "__version__",
+    "about_to_block",
+    "accept",
+    "course_answer",
+    "error_table",
+    "handshake",
+    "hmac_digest",
+    "hmac_new",
+    "is_socket",
+    "poll",
+    "recv_bytes",
+    "recv_bytes_into",
+    "recv_frame",
+    "send_bytes",
+    "send_frame",
+    "sock_recv",
+    "sock_send",
+    "sock_sendall",
+]
+
+__version__: str
+
+_DigestMod: TypeAlias = str | Callable[[], Any] | ModuleType | None
+_Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int] | str | bytes
+_FrameFormat: TypeAlias = str | tuple[int, str, bool]
+_Role: TypeAlias = Literal["server", "client", "unknown"]
+
+def error_table() -> list[tuple[str, int, str, int | None, str]]:
+    """The error table of the core: name, code, text, errno and standard class of each kind."""
+
+# hmac
+
+@disjoint_base
+class HMAC:
+    """A keyed hash being computed (RFC 2104)."""
+
+    blocksize: ClassVar[int]
+    @property
+    def name(self) -> str:
+        """The name of the algorithm, such as ``hmac-sha256``."""
+    @property
+    def digest_size(self) -> int:
+        """The length of the digest in bytes."""
+    @property
+    def block_size(self) -> int:
+        """The length of the algorithm's block in bytes."""
+    @property
+    def _hmac(self) -> Any: ...
+    @property
+    def _inner(self) -> Any: ...
+    @property
+    def _outer(self) -> Any: ...
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def __init__(
+        self, key: bytes | bytearray, msg: Buffer | None = None, digestmod: _DigestMod = None
+    ) -> None: ...
+    def _init_hmac(self, key: bytes | bytearray, msg: Buffer | None, digestmod: _DigestMod) -> None: ...
+    def _init_old(self, key: bytes | bytearray, msg: Buffer | None, digestmod: _DigestMod) -> None: ...
+    def update(self, msg: Buffer) -> None:
+        """Add ``msg`` to the message.
+
+        Raises TypeError for what is not bytes-like.
+        """
+    def digest(self) -> bytes:
+        """The digest of the message so far, as bytes."""
+    def hexdigest(self) -> str:
+        """The digest of the message so far, as a string of hexadecimal digits."""
+    def copy(self) -> HMAC:
+        """A copy that goes on by itself."""
+
+def hmac_new(key: bytes | bytearray, msg: Buffer | None = None, digestmod: _DigestMod = None) -> HMAC: ...
+def hmac_digest(key: Buffer, msg: Buffer, digest: _DigestMod) -> bytes: ...
+
+# multiprocessing.connection
+
+def is_socket(fd: int) -> bool: ...
+def send_bytes(fd: int, socket: bool, data: Buffer) -> None: ...
+def recv_bytes(fd: int, socket: bool, maxlength: int | None = None) -> bytes | None: ...
+def recv_bytes_into(fd: int, socket: bool, buffer: Buffer, offset: int) -> int | bytes: ...
+def poll(fd: int, timeout: float | None = None) -> bool: ...
+
+# Authentication
+
+def handshake(
+    fd: int,
+    socket: bool,
+    key: Buffer,
+    role: str,
+    *,
+    scheme: str = "multiprocessing",
+    digest: str = "sha256",
+    min_digest: str = "md5",
+    timeout: float | None = None,
+) -> None: ...
+def course_answer(fd: int, key: Buffer, *, digest: str = "sha256", timeout: float | None = None) -> None: ...
+
+@final
+class Challenge:
+    """The asking half of the handshake of ``multiprocessing``."""
+
+    def __new__(
+        cls, key: Buffer, digest: str = "sha256", min_digest: str = "md5", role: _Role = "unknown"
+    ) -> Self: ...
+    @property
+    def message(self) -> bytes:
+        """The challenge, to be sent."""
+    def verdict(self, response: Buffer) -> tuple[bytes, str | None]:
+        """The verdict on a response, to be sent, and why it is a refusal (None when it is a welcome)."""
+
+@final
+class Answer:
+    """The proving half of the handshake of ``multiprocessing``."""
+
+    def __new__(cls, key: Buffer, min_digest: str = "md5", role: _Role = "unknown") -> Self: ...
+    def response(self, challenge: Buffer) -> bytes:
+        """The response to a challenge.
+
+        Raises AuthenticationError for a challenge that is malformed, too weak or of this process's own making.
+        """
+    def verdict(self, verdict: Buffer) -> None:
+        """Take the peer's verdict.
+
+        Raises AuthenticationError when it is not a welcome.
+        """
+
+# socket
+
+def sock_recv(socket: _Socket, bufsize: int) -> bytes | None: ...
+def sock_send(socket: _Socket, data: Buffer) -> int | None: ...
+def sock_sendall(socket: _Socket, data: Buffer) -> bool: ...
+def send_frame(socket: _Socket, data: Buffer, format: _FrameFormat, cap: int | None) -> None: ...
+def recv_frame(socket: _Socket, format: _FrameFormat, cap: int | None) -> bytes: ...
+def accept(fd: int, wake: int) -> tuple[int, Any] | None: ...
+
+# Servers
+
+@final
+class Job:
+    """The body of a thread, to be called once by the thread that Python starts for it."""
+
+    def __call__(self) -> None: ...
+
+@final
+class StreamServer:
+    """Accepts connections and calls ``handle(fd, address)`` for each, on threads that ``start(job)`` starts."""
+
+    def __new__(
+        cls,
+        fd: int,
+        max_threads: int,
+        overload: str,
+        handle: Callable[[int, Any], None],
+        start: Callable[[Job], None],
+    ) -> Self: ...
+    def serve(self) -> None: ...
+    def request_shutdown(self) -> None: ...
+    def wait(self, timeout: float | None = None) -> bool: ...
+    def stats(self) -> dict[str, int]: ...
+
+@disjoint_base
+class MessageServer:
+    """An event-driven server of framed requests. See ``carrick.MessageServer``."""
+
+    def __new__(
+        cls,
+        address: _Address,
+        *,
+        authkey: Buffer | None = None,
+        scheme: str = "multiprocessing",
+        digest: str = "sha256",
+        min_digest: str = "md5",
+        handshake_timeout: float | None = 10.0,
+        frame_format: _FrameFormat | None = None,
+        max_frame: int | None = None,
+        backlog: int = 1024,
+        reuse_port: bool = False,
+        max_connections: int = 100_000,
+        overload: str = "block",
+        request_timeout: float | None = 30.0,
+        idle_timeout: float | None = None,
+        max_unsent: int = 1_048_576,
+        max_threads: int = 64,
+        drain: float | None = 30.0,
+    ) -> Self: ...
+    @property
+    def address(self) -> Any:
+        """Where the server listens, as ``socket`` writes addresses."""
+    def _serve(self, handler: Callable[[Request], Any], start: Callable[[Job], None]) -> None: ...
+    def _wait(self) -> None: ...
+    def shutdown(self, timeout: float | None = None) -> None:
+        """Stop serving: what has been begun may finish for up to ``timeout`` seconds (None is for ever).
+
+        Raises TimeoutError when a handler does not return.
+        """
+    def request_shutdown(self) -> None:
+        """Ask the server to stop and return at once; may be called in a signal handler."""
+    def stats(self) -> dict[str, int]:
+        """Counters of what the server has done.
+
+        Returns a dict with ``connections``, ``active``, ``rejected``, ``requests``, ``bytes_received``,
+        ``bytes_sent``, ``failures``, ``auth_failures``, ``limit_failures``, ``accept_failures`` and
+        ``handler_nanos``.
+        """
+
+@final
+class Request:
+    """A request: what the client sent, and where answers go. Answers leave when the handler returns."""
+
+    @property
+    def body(self) -> bytes:
+        """What the client sent."""
+    @property
+    def peer(self) -> Any:
+        """Where the client is, as ``socket`` writes addresses."""
+    @property
+    def connection(self) -> int:
+        """A number for the connection, different from that of every other open one."""
+    def reply(self, body: Buffer) -> None:
+        """Send a frame back; a handler may reply several times, or not at all.
+
+        Arguments: ``body`` is bytes-like. What is not raises TypeError when the handler has returned, and ends
+        the connection like any exception of a handler.
+        """
+    def close(self) -> None:
+        """End the connection after the replies."""
+
+def about_to_block() -> None:
+    """Tell the server whose handler runs on this thread that it is about to block.
+
+    Others are served by another thread from here on. carrick's own waits tell it by themselves; call it
+    before a wait that carrick does not see, such as a database call. Elsewhere it does nothing.
+    """
