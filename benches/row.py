@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The rows of the table: who is compared, in what unit, and what the target is."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import contender as c
+from contender import BUILT, Contender
+
+STOCK = "standard library"
+CARRICK = "carrick"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """That one contender is ``target`` times as good as the best of the others."""
+
+    text: str
+    ours: str
+    others: tuple[str, ...]
+    target: float
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """That one contender's number is at most ``limit``."""
+
+    text: str
+    ours: str
+    limit: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One workload. ``floors`` measure what the bare system calls cost, for comparison only."""
+
+    name: str
+    title: str
+    unit: str
+    less_is_better: bool
+    contenders: tuple[Contender, ...]
+    claims: tuple[Claim | Ceiling, ...]
+    floors: tuple[Contender, ...] = field(default=())
+    floor_note: str = ""
+
+
+def _both(measure: Callable[..., Callable[[c.Scale], float]], *arguments: object) -> tuple[Contender, ...]:
+    return Contender(STOCK, measure("stock", *arguments)), Contender(CARRICK, measure("carrick", *arguments))
+
+
+def _floor(name: str, *arguments: object, full: int | None = None) -> Contender:
+    def measure(scale: c.Scale) -> float:
+        last = () if full is None else (scale.count(full),)
+        return c.number(c.built("floor", *arguments, *last))
+
+    return Contender(name, measure, BUILT / "floor")
+
+
+def _framed(depth: int) -> tuple[Contender, ...]:
+    return (
+        Contender("carrick, Rust", c.framed(c.CARRICK_RUST, depth)),
+        Contender("carrick, C", c.framed(c.CARRICK_C, depth)),
+        Contender("tokio, multi-thread", c.framed(c.TOKIO_MULTI, depth)),
+        Contender("tokio, current-thread", c.framed(c.TOKIO_CURRENT, depth)),
+        Contender("libuv", c.framed(c.LIBUV, depth), BUILT / "uv_server"),
+        Contender("nng REQ/REP", c.natural("nng_peer", depth), BUILT / "nng_peer"),
+        Contender("ZeroMQ ROUTER/DEALER", c.natural("zmq_peer", depth), BUILT / "zmq_peer"),
+    )
+
+
+_PEERS = ("tokio, multi-thread", "tokio, current-thread", "libuv", "nng REQ/REP", "ZeroMQ ROUTER/DEALER")
+_FRAMED_CLAIMS = (
+    Claim("Rust against the best of the others", "carrick, Rust", _PEERS, 1.0),
+    Claim("C against the best of the others", "carrick, C", _PEERS, 1.0),
+    Claim("C against Rust", "carrick, C", ("carrick, Rust",), 0.95),
+)
+
+
+def _times(target: float) -> tuple[Claim, ...]:
+    return (Claim("carrick against the standard library", CARRICK, (STOCK,), target),)
+
+
+ROWS = (
+    Row(
+        "handshake",
+        "Listener/Client with authkey over TCP: connect, handshake, one echo, close",
+        "us",
+        True,
+        (
+            Contender("stock both", c.handshake("stock", "stock", 25)),
+            Contender("carrick both", c.handshake("carrick", "carrick", 1500)),
+            Contender("stock client, carrick listener", c.handshake("carrick", "stock", 500)),
+            Contender("carrick client, stock listener", c.handshake("stock", "carrick", 500)),
+        ),
+        (
+            Claim("carrick at both ends", "carrick both", ("stock both",), 80.0),
+            Claim("stock client, carrick listener", "stock client, carrick listener", ("stock both",), 20.0),
+            Claim("carrick client, stock listener", "carrick client, stock listener", ("stock both",), 20.0),
+        ),
+    ),
+    Row(
+        "roundtrip-tcp",
+        "send_bytes/recv_bytes round trip of 64 B over TCP",
+        "us",
+        True,
+        _both(c.tcp_round_trip),
+        _times(2.0),
+        (
+            _floor("C, sleeping", "roundtrip", "tcp", "sleep", full=20_000),
+            _floor("C, spinning", "roundtrip", "tcp", "spin", full=20_000),
+        ),
+    ),
+    Row(
+        "roundtrip-pipe",
+        "send_bytes/recv_bytes round trip of 64 B through Pipe(), with a child",
+        "us",
+        True,
+        _both(c.pipe, "roundtrip", 20_000),
+        _times(2.0),
+        (
+            _floor("C, sleeping", "roundtrip", "unix", "sleep", full=20_000),
+            _floor("C, spinning", "roundtrip", "unix", "spin", full=20_000),
+        ),
+    ),
+    Row(
+        "idle",
+        "processor time of idle connections",
+        "us/s",
+        True,
+        (
+            Contender(CARRICK, c.idle_connections("carrick")),
+            Contender(STOCK, c.idle_connections("stock")),
+            Contender("carrick MessageServer", c.idle_server(c.CARRICK_RUST)),
+        ),
+        (
+            Ceiling("a Connection, TCP and Pipe()", CARRICK, 50.0),
+            Ceiling("a MessageServer of 100 connections", "carrick MessageServer", 50.0),
+        ),
+    ),
+    Row(
+        "pipe-stream",
+        "Pipe() messages of 1 MiB",
+        "MB/s",
+        False,
+        _both(c.pipe, "stream", 2000),
+        _times(4.0),
+        (
+            _floor("C, Unix socket, 256 KiB a call", "stream", 256 << 10, 1 << 20, 2 << 30),
+            _floor("C, Unix socket, 1 MiB a call", "stream", 1 << 20, 1 << 20, 2 << 30),
+        ),
+    ),
+    Row(
+        "hmac-small",
+        "hmac.new(key, 32 B, 'sha256').digest()",
+        "us",
+        True,
+        _both(c.digest, 32, 200_000),
+        _times(4.0),
+    ),
+    Row(
+        "hmac-large",
+        "hmac.new(key, 1 MiB, 'sha256').digest()",
+        "us",
+        True,
+        _both(c.digest, 1 << 20, 500),
+        _times(0.95),
+    ),
+    Row(
+        "threading-connect",
+        "ThreadingTCPServer, a connection per request, 8 client threads",
+        "connections/s",
+        False,
+        _both(c.threading_server, "once", "connect"),
+        _times(3.5),
+        (_floor("C, one at a time", "connect", full=10_000),),
+    ),
+    Row(
+        "threading-persistent",
+        "ThreadingTCPServer, 8 persistent connections",
+        "requests/s",
+        False,
+        _both(c.threading_server, "persistent", "persistent"),
+        _times(1.1),
+    ),
+    Row(
+        "framed-closed",
+        "framed requests of 64 B, 8 connections, closed loop",
+        "requests/s",
+        False,
+        _framed(1),
+        _FRAMED_CLAIMS,
+        (Contender("C, bare epoll", c.framed(c.FLOOR, 1)),),
+    ),
+    Row(
+        "framed-pipelined",
+        "framed requests of 64 B, 8 connections, 16 under way on each",
+        "requests/s",
+        False,
+        _framed(16),
+        _FRAMED_CLAIMS,
+        (Contender("C, bare epoll", c.framed(c.FLOOR, 16)),),
+    ),
+    Row(
+        "memory",
+        f"memory of each of {c.IDLE_CONNECTIONS:,} idle connections in MessageServer",
+        "bytes",
+        True,
+        (
+            Contender(CARRICK, c.memory(c.CARRICK_RUST)),
+            Contender("tokio, multi-thread", c.memory(c.TOKIO_MULTI)),
+            Contender("tokio, current-thread", c.memory(c.TOKIO_CURRENT)),
+            Contender("libuv", c.memory(c.LIBUV), BUILT / "uv_server"),
+        ),
+        (
+            Ceiling("carrick", CARRICK, 2048.0),
+            Claim(
+                "against the best of the others",
+                CARRICK,
+                ("tokio, multi-thread", "tokio, current-thread", "libuv"),
+                1.0,
+            ),
+        ),
+    ),
+)
