@@ -117,10 +117,10 @@ pub struct Request<'a> {
     close: bool,
 }
 
-impl Request<'_> {
-    /// What the client sent.
+impl<'a> Request<'a> {
+    /// What the client sent. It can be replied with: it does not borrow the request.
     #[must_use]
-    pub fn body(&self) -> &[u8] {
+    pub fn body(&self) -> &'a [u8] {
         self.body
     }
 
