@@ -200,9 +200,13 @@ impl StreamServer {
             handler,
             open: Mutex::default(),
             next: AtomicU64::new(0),
+            accepting: Mutex::default(),
         };
         let crew = Crew::new(source, Arc::clone(&self.control), limit, self.options.overload, spawn);
         let mut ended = crew.serve();
+        // A descriptor that was lent to us is the caller's again when this returns, to make it blocking for one: by
+        // then nobody may be about to accept from it. The server is stopping, so whoever is leaves at once.
+        drop(crew.source.accepting());
         crew.source.listener.close();
         if !ended && crew.source.close_all() {
             ended = crew.linger(Deadline::after(Duration::from_millis(500)));
@@ -226,11 +230,17 @@ struct Accepting<H> {
     /// The connections that handlers have, so that the end of a drain can close them.
     open: Mutex<HashMap<u64, Stream>>,
     next: AtomicU64,
+    /// Held by whoever accepts.
+    accepting: Mutex<()>,
 }
 
 impl<H> Accepting<H> {
     fn open(&self) -> MutexGuard<'_, HashMap<u64, Stream>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn accepting(&self) -> MutexGuard<'_, ()> {
+        self.accepting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Closes what handlers still have; whether there was anything.
@@ -297,6 +307,7 @@ impl<H: StreamHandler> Source for Accepting<H> {
     type Worker = ();
 
     fn next(&self, control: &Control) -> Next<Self::Job> {
+        let _accepting = self.accepting();
         accept(&self.listener, control).map_or(Next::Stop, Next::Job)
     }
 
