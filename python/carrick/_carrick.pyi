@@ -23,8 +23,8 @@ __all__ = [
     "error_table",
     "handshake",
     "hmac_digest",
-    "hmac_new",
     "is_socket",
+    "new",
     "poll",
     "recv_bytes",
     "recv_bytes_into",
@@ -86,7 +86,8 @@ class HMAC:
     def copy(self) -> HMAC:
         """A copy that goes on by itself."""
 
-def hmac_new(key: bytes | bytearray, msg: Buffer | None = None, digestmod: _DigestMod = None) -> HMAC: ...
+def new(key: bytes | bytearray, msg: Buffer | None = None, digestmod: _DigestMod = "") -> HMAC:
+    """Create a new hashing object and return it."""
 def hmac_digest(key: Buffer, msg: Buffer, digest: _DigestMod) -> bytes: ...
 
 # multiprocessing.connection

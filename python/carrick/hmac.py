@@ -12,7 +12,9 @@ the standard module of Python 3.8 and later raises TypeError. (In place of the s
 
 from typing import Any
 
-from carrick._carrick import HMAC, hmac_digest, hmac_new
+from carrick._carrick import HMAC as HMAC
+from carrick._carrick import hmac_digest
+from carrick._carrick import new as new
 from carrick._standard import hmac as _standard
 
 # The names of the standard module that it defines for everybody.
@@ -23,17 +25,6 @@ trans_36 = _standard.trans_36
 
 _DEFAULT: str | None = "sha256"
 """What two arguments mean; None refuses them, as the standard module does."""
-
-
-def new(key: Any, msg: Any = None, digestmod: Any = "") -> HMAC:
-    """Create a new hashing object and return it.
-
-    Arguments: ``key`` is bytes or bytearray; ``msg`` any bytes-like object, or None; ``digestmod`` the name of a
-    digest, a constructor of :mod:`hashlib`, or a module. Without it the digest is SHA-256.
-
-    Raises TypeError for a key that is not bytes, ValueError for an unknown digest.
-    """
-    return hmac_new(key, msg, digestmod or _DEFAULT)
 
 
 def digest(key: Any, msg: Any, digest: Any) -> bytes:

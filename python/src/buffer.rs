@@ -12,13 +12,18 @@ use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// A bytes-like object whose memory is held in place for as long as this lives.
-pub(crate) struct View {
-    buffer: PyBuffer<u8>,
+pub(crate) enum View<'a> {
+    /// Of a bytes object, which cannot change: its owner's reference keeps it in place.
+    Bytes(&'a [u8]),
+    Buffer(PyBuffer<u8>),
 }
 
-impl View {
+impl<'a> View<'a> {
     /// Any contiguous buffer, read as bytes.
-    pub(crate) fn get(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+    pub(crate) fn get(object: &'a Bound<'_, PyAny>) -> PyResult<Self> {
+        if let Ok(bytes) = object.cast::<PyBytes>() {
+            return Ok(Self::Bytes(bytes.as_bytes()));
+        }
         let buffer = match PyBuffer::<u8>::get(object) {
             Ok(buffer) => buffer,
             // Buffers of other items are read as bytes, as memoryview.cast('B') does.
@@ -31,30 +36,34 @@ impl View {
         if !buffer.is_c_contiguous() {
             return Err(PyBufferError::new_err("memoryview: underlying buffer is not C-contiguous"));
         }
-        Ok(Self { buffer })
+        Ok(Self::Buffer(buffer))
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
-        if self.buffer.len_bytes() == 0 {
-            return &[];
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Buffer(buffer) if buffer.len_bytes() == 0 => &[],
+            // SAFETY: the buffer is contiguous, and Python keeps it in place until it is released when self
+            // is dropped. That nobody writes to it meanwhile is the caller's part, as with every Python
+            // buffer.
+            Self::Buffer(buffer) => unsafe {
+                std::slice::from_raw_parts(buffer.buf_ptr().cast(), buffer.len_bytes())
+            },
         }
-        // SAFETY: the buffer is contiguous, and Python keeps it in place until it is released when self is
-        // dropped. That nobody writes to it meanwhile is the caller's part, as with every Python buffer.
-        unsafe { std::slice::from_raw_parts(self.buffer.buf_ptr().cast(), self.buffer.len_bytes()) }
     }
 
     /// The memory, to be written.
     pub(crate) fn bytes_mut(&mut self) -> PyResult<&mut [u8]> {
-        if self.buffer.readonly() {
-            return Err(PyTypeError::new_err(
-                "a writable bytes-like object is required, not a read-only one",
-            ));
+        match self {
+            Self::Buffer(buffer) if !buffer.readonly() => {
+                if buffer.len_bytes() == 0 {
+                    return Ok(&mut []);
+                }
+                // SAFETY: as in bytes(); the buffer is writable.
+                Ok(unsafe { std::slice::from_raw_parts_mut(buffer.buf_ptr().cast(), buffer.len_bytes()) })
+            }
+            _ => Err(PyTypeError::new_err("a writable bytes-like object is required, not a read-only one")),
         }
-        if self.buffer.len_bytes() == 0 {
-            return Ok(&mut []);
-        }
-        // SAFETY: as in bytes(); the buffer is writable.
-        Ok(unsafe { std::slice::from_raw_parts_mut(self.buffer.buf_ptr().cast(), self.buffer.len_bytes()) })
     }
 }
 

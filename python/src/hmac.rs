@@ -42,10 +42,6 @@ fn digest_of(py: Python<'_>, digestmod: &Bound<'_, PyAny>) -> PyResult<Option<Di
     Ok(constructors.iter().find(|(c, _)| c.is(digestmod)).map(|(_, digest)| *digest))
 }
 
-#[expect(
-    clippy::large_enum_variant,
-    reason = "the common variant is the large one, and an allocation would cost more"
-)]
 enum State {
     /// Made by `__new__` and not initialised.
     Empty,
@@ -107,10 +103,31 @@ fn state_for(
     }
 }
 
-/// A new HMAC object; `digestmod` is a name, a constructor of `hashlib` or a module.
+/// Create a new hashing object and return it.
+///
+/// Arguments: ``key`` is bytes or bytearray; ``msg`` any bytes-like object, or None; ``digestmod`` the name of a
+/// digest, a constructor of :mod:`hashlib`, or a module. Without it the digest is SHA-256.
+///
+/// Raises TypeError for a key that is not bytes, ValueError for an unknown digest.
 #[pyfunction]
-#[pyo3(signature = (key, msg=None, digestmod=None))]
-pub(crate) fn hmac_new(
+#[pyo3(signature = (key, msg=None, digestmod=None), text_signature = "(key, msg=None, digestmod='')")]
+pub(crate) fn new(
+    key: &Bound<'_, PyAny>,
+    msg: Option<&Bound<'_, PyAny>>,
+    digestmod: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Hmac> {
+    let py = key.py();
+    match digestmod {
+        Some(digestmod) if digestmod.is_truthy()? => make(key, msg, Some(digestmod)),
+        // What two arguments mean is the Python module's to say, and carrick.patch() changes it.
+        _ => {
+            let default = py.import("carrick.hmac")?.getattr("_DEFAULT")?;
+            make(key, msg, Some(&default).filter(|d| !d.is_none()))
+        }
+    }
+}
+
+fn make(
     key: &Bound<'_, PyAny>,
     msg: Option<&Bound<'_, PyAny>>,
     digestmod: Option<&Bound<'_, PyAny>>,
@@ -194,7 +211,7 @@ impl Hmac {
         msg: Option<&Bound<'_, PyAny>>,
         digestmod: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<()> {
-        let made = hmac_new(key, msg, digestmod)?;
+        let made = make(key, msg, digestmod)?;
         self.set(made.state.into_inner().unwrap_or_else(PoisonError::into_inner));
         Ok(())
     }

@@ -27,7 +27,7 @@ mod _carrick {
     #[pymodule_export]
     use super::errors::error_table;
     #[pymodule_export]
-    use super::hmac::{Hmac, hmac_digest, hmac_new};
+    use super::hmac::{Hmac, hmac_digest, new};
     #[pymodule_export]
     use super::message::MessageServer;
     #[pymodule_export]

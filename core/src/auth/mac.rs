@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 macro_rules! digests {
-    ($($(#[$doc:meta])* $variant:ident: $name:literal, $hash:ty, $size:literal, $block:literal, $strength:literal;)+) => {
+    ($($(#[$doc:meta])* $variant:ident: $name:literal, $held:ident<$hash:ty>, $size:literal, $block:literal, $strength:literal;)+) => {
         /// A digest algorithm.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
@@ -46,16 +46,18 @@ macro_rules! digests {
             }
         }
 
+        // The states of large digests are boxed: a Mac is moved and copied more often than it is made, and
+        // most are of the small ones.
         #[derive(Clone)]
         enum State {
-            $($variant($hash),)+
+            $($variant($held<$hash>),)+
         }
 
         impl State {
             fn new(digest: Digest, key: &[u8]) -> Result<Self> {
                 let refused = |_| Error::new(Kind::Invalid, "make HMAC");
                 Ok(match digest {
-                    $(Digest::$variant => Self::$variant(<$hash>::new_from_slice(key).map_err(refused)?),)+
+                    $(Digest::$variant => Self::$variant(<$hash>::new_from_slice(key).map_err(refused)?.into()),)+
                 })
             }
 
@@ -70,21 +72,24 @@ macro_rules! digests {
     };
 }
 
+/// A state that is held as it is.
+type Plain<T> = T;
+
 digests! {
     /// MD5: broken, for peers up to Python 3.11 only.
-    Md5: "md5", Hmac<md5::Md5>, 16, 64, 0;
+    Md5: "md5", Plain<Hmac<md5::Md5>>, 16, 64, 0;
     /// SHA-1: weak, for the `hmac` module only; no handshake uses it.
-    Sha1: "sha1", Hmac<sha1::Sha1>, 20, 64, 1;
+    Sha1: "sha1", Plain<Hmac<sha1::Sha1>>, 20, 64, 1;
     /// SHA-256.
-    Sha256: "sha256", Hmac<sha2::Sha256>, 32, 64, 2;
+    Sha256: "sha256", Plain<Hmac<sha2::Sha256>>, 32, 64, 2;
     /// SHA-384.
-    Sha384: "sha384", Hmac<sha2::Sha384>, 48, 128, 3;
+    Sha384: "sha384", Box<Hmac<sha2::Sha384>>, 48, 128, 3;
     /// SHA-512.
-    Sha512: "sha512", Hmac<sha2::Sha512>, 64, 128, 4;
+    Sha512: "sha512", Box<Hmac<sha2::Sha512>>, 64, 128, 4;
     /// SHA3-256.
-    Sha3_256: "sha3_256", SimpleHmac<sha3::Sha3_256>, 32, 136, 2;
+    Sha3_256: "sha3_256", Box<SimpleHmac<sha3::Sha3_256>>, 32, 136, 2;
     /// SHA3-384.
-    Sha3_384: "sha3_384", SimpleHmac<sha3::Sha3_384>, 48, 104, 3;
+    Sha3_384: "sha3_384", Box<SimpleHmac<sha3::Sha3_384>>, 48, 104, 3;
 }
 
 impl Digest {
