@@ -30,14 +30,19 @@ def _measure(row: Row, scale: contender.Scale, rounds: int) -> dict[str, list[fl
             values[one.name].append(one.measure(scale))
     for name, measured in values.items():
         low, high = min(measured), max(measured)
-        print(f"  {name:34} {statistics.median(measured):14,.2f} {row.unit}  ({low:,.2f} to {high:,.2f})", flush=True)
+        print(
+            f"  {name:34} {statistics.median(measured):14,.2f} {row.unit}  ({low:,.2f} to {high:,.2f})",
+            flush=True,
+        )
     return values
 
 
 def main() -> int:
     """Run what the arguments ask for."""
     parser = argparse.ArgumentParser(prog="ci/bench.sh", description="carrick's benchmarks")
-    parser.add_argument("--quick", action="store_true", help="only show that every benchmark works; writes no docs")
+    parser.add_argument(
+        "--quick", action="store_true", help="only show that every benchmark works; writes no docs"
+    )
     parser.add_argument("--only", metavar="ROW", action="append", choices=[row.name for row in ROWS])
     parser.add_argument("--rounds", type=int, help=f"how often each contender has its turn ({ROUNDS})")
     parser.add_argument("--plot", action="store_true", help="only write the page and the plots anew")

@@ -171,7 +171,8 @@ def idle_server(server: Command) -> Callable[[Scale], float]:
 def threading_server(side: str, handler: str, mode: str) -> Callable[[Scale], float]:
     """Connections or requests per second of a ThreadingTCPServer, by clients in C."""
     return lambda scale: against(
-        python("socket_server", side, handler), lambda port: built("load", mode, port, CONNECTIONS, scale.seconds)
+        python("socket_server", side, handler),
+        lambda port: built("load", mode, port, CONNECTIONS, scale.seconds),
     )
 
 
@@ -180,7 +181,9 @@ def threading_server(side: str, handler: str, mode: str) -> Callable[[Scale], fl
 
 def framed(server: Command, depth: int) -> Callable[[Scale], float]:
     """Requests per second of a framed server, by the common client."""
-    return lambda scale: against(server, lambda port: built("load", "framed", port, CONNECTIONS, depth, scale.seconds))
+    return lambda scale: against(
+        server, lambda port: built("load", "framed", port, CONNECTIONS, depth, scale.seconds)
+    )
 
 
 def natural(peer: str, depth: int) -> Callable[[Scale], float]:
@@ -202,14 +205,11 @@ def memory(server: Command) -> Callable[[Scale], float]:
     """Bytes of the server's memory for each idle connection, after it has had one request."""
 
     def measure(scale: Scale) -> float:
-        with running(server) as (process, port):
-            # Once without counting: what the first connections bring with them is not theirs.
-            with running(built("load", "idle", port, 1)):
-                before = _resident(process.pid)
-                with running(built("load", "idle", port, scale.connections)) as (_, ready):
-                    if ready != "ready":
-                        raise BenchError(f"{server[0]}: {ready}")
-                    return (_resident(process.pid) - before) / scale.connections
+        # One connection first: what the server makes only once does not count.
+        with running(server) as (process, port), running(built("load", "idle", port, 1)):
+            before = _resident(process.pid)
+            with running(built("load", "idle", port, scale.connections)):
+                return (_resident(process.pid) - before) / scale.connections
 
     return measure
 

@@ -73,7 +73,10 @@ def _judge(row: Row, claim: Claim | Ceiling, values: Values) -> Verdict | None:
 def verdicts(results: dict[str, Any]) -> list[Verdict]:
     """The verdict on every claim that was measured."""
     judged = [
-        _judge(row, claim, results[row.name]["values"]) for row in ROWS if row.name in results for claim in row.claims
+        _judge(row, claim, results[row.name]["values"])
+        for row in ROWS
+        if row.name in results
+        for claim in row.claims
     ]
     return [verdict for verdict in judged if verdict is not None]
 
@@ -189,14 +192,18 @@ def _plot(results: dict[str, Any]) -> None:
         medians = [statistics.median(values[name]) for name in names]
         below = [m - min(values[name]) for m, name in zip(medians, names, strict=True)]
         above = [max(values[name]) - m for m, name in zip(medians, names, strict=True)]
-        colours = [met if name.startswith("carrick") else ground if name in floors else other for name in names]
+        colours = [
+            met if name.startswith("carrick") else ground if name in floors else other for name in names
+        ]
         labels = [f"{name} (floor)" if name in floors else name for name in names]
         bars = axes.barh(labels, medians, xerr=[below, above], color=colours, error_kw={"elinewidth": 0.8})
         axes.bar_label(bars, [f" {m:,.0f}" for m in medians], padding=3, fontsize=8)
         if row.name == "handshake":
             axes.set_xscale("log")
         axes.margins(x=0.18)
-        axes.set_xlabel(f"{row.unit}, {'less' if row.less_is_better else 'more'} is better; lines show the spread")
+        axes.set_xlabel(
+            f"{row.unit}, {'less' if row.less_is_better else 'more'} is better; lines show the spread"
+        )
         axes.set_title(row.title, fontsize=9)
         axes.spines[["top", "right"]].set_visible(False)
         save(figure, row.name)

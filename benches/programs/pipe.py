@@ -43,7 +43,9 @@ def take(messages: int) -> None:
 
 
 here, there = connection.Pipe()
-child = multiprocessing.get_context("fork").Process(target=answer if what == "roundtrip" else pour, args=(there,))
+child = multiprocessing.get_context("fork").Process(
+    target=answer if what == "roundtrip" else pour, args=(there,)
+)
 child.daemon = True
 child.start()
 there.close()

@@ -88,6 +88,7 @@ class HMAC:
 
 def new(key: bytes | bytearray, msg: Buffer | None = None, digestmod: _DigestMod = "") -> HMAC:
     """Create a new hashing object and return it."""
+
 def hmac_digest(key: Buffer, msg: Buffer, digest: _DigestMod) -> bytes: ...
 
 # multiprocessing.connection
