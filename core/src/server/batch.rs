@@ -105,11 +105,11 @@ impl Default for Backlog {
 }
 
 impl Backlog {
-    /// The token of the next event.
-    pub(super) fn pop(&mut self) -> Option<u64> {
+    /// The token of the next event, and whether the peer has ended its direction or all of the connection.
+    pub(super) fn pop(&mut self) -> Option<(u64, bool)> {
         let event = self.events.get(self.next..self.end)?.first()?;
         self.next += 1;
-        Some(event.token())
+        Some((event.token(), event.ended()))
     }
 
     /// Refills the empty backlog with what `wait` writes and counts.

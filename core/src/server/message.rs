@@ -15,7 +15,7 @@ use crate::auth::AuthOptions;
 use crate::error::{Error, Kind, Result};
 use crate::frame::Format;
 use crate::net::{Address, ListenOptions, Listener, Spin};
-use crate::sys::{Epoll, Event, Interest};
+use crate::sys::{Epoll, Event, Interest, Wake};
 use crate::time::Deadline;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 const LISTENER: u64 = u64::MAX;
 const WAKE: u64 = u64::MAX - 1;
+/// Only ends the leader's wait, so that it sees a new alarm. No connection has this number.
+const NUDGE: u64 = u64::MAX - 2;
 /// Connections accepted before those that are open have their turn.
 const ACCEPT_BATCH: usize = 64;
 /// How long accept rests after it failed for want of descriptors or memory.
@@ -165,10 +167,7 @@ impl MessageServer {
     /// As [`serve`](Self::serve).
     pub fn serve_on(self, handler: impl MessageHandler, spawn: Spawn) -> Result<()> {
         let _serving = self.control.begin()?;
-        let failed = |e: std::io::Error| Error::from_io(&e, "serve");
-        let epoll = Epoll::new().map_err(failed)?;
-        epoll.add(self.listener.fd()?, LISTENER, Interest::Read, false).map_err(failed)?;
-        epoll.add(self.control.wake_fd(), WAKE, Interest::Read, true).map_err(failed)?;
+        let (epoll, nudge) = self.watch()?;
         let limit = self.options.max_threads;
         let source = Events {
             epoll,
@@ -179,7 +178,8 @@ impl MessageServer {
             alarms: Mutex::default(),
             waiting: Mutex::default(),
             spin: Spin::default(),
-            accepting: AtomicBool::new(true),
+            nudge,
+            accepting: Mutex::new(true),
             rest_until: Mutex::new(None),
             draining: AtomicBool::new(false),
         };
@@ -201,6 +201,15 @@ impl MessageServer {
             Err(Error::with_detail(Kind::Timeout, "serve", "a handler has not returned"))
         }
     }
+
+    fn watch(&self) -> Result<(Epoll, Wake)> {
+        let failed = |e: std::io::Error| Error::from_io(&e, "serve");
+        let (epoll, nudge) = (Epoll::new().map_err(failed)?, Wake::new().map_err(failed)?);
+        epoll.add(self.listener.fd()?, LISTENER, Interest::Read, false).map_err(failed)?;
+        epoll.add(self.control.wake_fd(), WAKE, Interest::Read, true).map_err(failed)?;
+        epoll.add(nudge.fd(), NUDGE, Interest::Read, true).map_err(failed)?;
+        Ok((epoll, nudge))
+    }
 }
 
 struct Events<H> {
@@ -213,8 +222,9 @@ struct Events<H> {
     alarms: Mutex<Alarms>,
     waiting: Mutex<Backlog>,
     spin: Spin,
-    /// Whether the listener is watched.
-    accepting: AtomicBool,
+    nudge: Wake,
+    /// Whether the listener is watched; held while that changes, after `peers` where both are.
+    accepting: Mutex<bool>,
     /// Accept rests until then.
     rest_until: Mutex<Option<Instant>>,
     draining: AtomicBool,
@@ -222,7 +232,8 @@ struct Events<H> {
 
 enum Job {
     Accept,
-    Turn(Arc<Peer>),
+    /// A connection has something; the word says whether its client has ended it.
+    Turn(Arc<Peer>, bool),
     Expire(Arc<Peer>),
 }
 
@@ -236,7 +247,8 @@ impl<H: MessageHandler> Events<H> {
     }
 
     fn watch_listener(&self, on: bool) {
-        if self.accepting.swap(on, Ordering::SeqCst) != on
+        let mut accepting = lock(&self.accepting);
+        if std::mem::replace(&mut *accepting, on) != on
             && let Ok(fd) = self.listener.fd()
         {
             let interest = if on { Interest::Read } else { Interest::Nothing };
@@ -248,15 +260,33 @@ impl<H: MessageHandler> Events<H> {
     fn rest(&self) {
         self.watch_listener(false);
         *lock(&self.rest_until) = Instant::now().checked_add(ACCEPT_REST);
+        self.nudge.set();
+    }
+
+    /// Has a connection looked at again at a time. Another thread may lead by now, and sleep for longer.
+    fn set_alarm(&self, at: Instant, number: u64) {
+        let mut alarms = lock(&self.alarms);
+        let soonest = alarms.next().is_none_or(|next| at < next);
+        alarms.set(at, number);
+        drop(alarms);
+        if soonest {
+            self.nudge.set();
+        }
     }
 
     fn accept(&self, control: &Control) {
         for _ in 0..ACCEPT_BATCH {
-            let full = self.peers().len() >= self.options.max_connections;
+            if control.stopping() {
+                return;
+            }
+            let peers = self.peers();
+            let full = peers.len() >= self.options.max_connections;
             if full && self.options.overload == Overload::Block {
+                // Under the lock: whoever makes room next watches the listener again.
                 self.watch_listener(false);
                 return;
             }
+            drop(peers);
             let (stream, address) = match self.listener.accept(Deadline::NOW) {
                 Ok(accepted) => accepted,
                 Err(e) if e.kind() == Kind::Os || e.kind() == Kind::NoMemory => {
@@ -285,8 +315,11 @@ impl<H: MessageHandler> Events<H> {
             Some(auth) => peer.greet(auth, control).is_ok(),
             None => true,
         };
-        if let Some(at) = peer.expires() {
-            lock(&self.alarms).set(at, peer.number());
+        if let Some(at) = peer.alarm() {
+            self.set_alarm(at, peer.number());
+        }
+        if !greeted {
+            add(&control.counters.auth_failures, 1);
         }
         if !greeted || self.epoll.add(peer.fd(), peer.number(), Interest::Both, true).is_err() {
             self.drop_peer(&peer, control);
@@ -315,21 +348,21 @@ impl<H: MessageHandler> Events<H> {
         }
     }
 
-    fn turn(&self, peer: &Peer, control: &Control, scratch: &mut Scratch) {
+    fn turn(&self, peer: &Peer, ended: bool, control: &Control, scratch: &mut Scratch) {
         if !peer.claim() {
             return;
         }
-        let before = peer.expires();
         let server = Server { options: &self.options, handler: &self.handler, control };
-        let fate = peer.turn(&server, scratch);
+        let fate = peer.turn(&server, scratch, ended);
         // A closed connection stays claimed, so that no late event takes it up again.
+        if fate == Fate::Close && peer.is_greeting() {
+            add(&control.counters.auth_failures, 1);
+        }
         if fate == Fate::Close || (control.stopping() && peer.is_quiet()) {
             return self.drop_peer(peer, control);
         }
-        if let Some(at) = peer.expires()
-            && before.is_none_or(|before| at < before)
-        {
-            lock(&self.alarms).set(at, peer.number());
+        if let Some(at) = peer.alarm() {
+            self.set_alarm(at, peer.number());
         }
         self.release(peer, fate == Fate::Again);
     }
@@ -338,19 +371,21 @@ impl<H: MessageHandler> Events<H> {
         if !peer.claim() {
             // Its handler is running: look again later.
             let later = Instant::now() + Duration::from_secs(1);
-            lock(&self.alarms).set(later, peer.number());
+            self.set_alarm(later, peer.number());
             return;
         }
+        peer.alarmed();
         match peer.expires() {
-            None => self.release(peer, false),
-            Some(at) if at > Instant::now() => {
-                lock(&self.alarms).set(at, peer.number());
-                self.release(peer, false);
-            }
-            Some(_) => {
+            Some(at) if at <= Instant::now() => {
                 let counters = &control.counters;
                 add(if peer.is_greeting() { &counters.auth_failures } else { &counters.limit_failures }, 1);
                 self.drop_peer(peer, control);
+            }
+            _ => {
+                if let Some(at) = peer.alarm() {
+                    self.set_alarm(at, peer.number());
+                }
+                self.release(peer, false);
             }
         }
     }
@@ -428,12 +463,12 @@ impl<H: MessageHandler> Source for Events<H> {
             }
         }
         let mut waiting = lock(&self.waiting);
-        while let Some(token) = waiting.pop() {
+        while let Some((token, ended)) = waiting.pop() {
             if token == LISTENER {
                 return Next::Job(Job::Accept);
             }
             if let Some(peer) = self.peers().get(token) {
-                return Next::Job(Job::Turn(peer));
+                return Next::Job(Job::Turn(peer, ended));
             }
         }
         if let Some(job) = self.due() {
@@ -447,7 +482,7 @@ impl<H: MessageHandler> Source for Events<H> {
     fn run(&self, job: Job, control: &Control, scratch: &mut Scratch) {
         match job {
             Job::Accept => self.accept(control),
-            Job::Turn(peer) => self.turn(&peer, control, scratch),
+            Job::Turn(peer, ended) => self.turn(&peer, ended, control, scratch),
             Job::Expire(peer) => self.expire(&peer, control),
         }
     }

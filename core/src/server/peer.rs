@@ -60,14 +60,18 @@ pub(crate) struct Peer {
 #[derive(Debug)]
 struct State {
     phase: Phase,
-    /// An unfinished frame.
+    /// An unfinished frame, or with `held` what was read and not looked at yet.
     input: Vec<u8>,
+    /// The client took too little of the output for the frames in `input` to be handled.
+    held: bool,
     /// What the client has not taken yet is `output[sent..]`.
     output: Vec<u8>,
     sent: usize,
     /// What the connection is waiting for, and when it is cut off if that does not come.
     clock: Clock,
     expires: Option<Instant>,
+    /// The earliest alarm that is set for the connection.
+    alarm: Option<Instant>,
 }
 
 /// What a connection is waiting for.
@@ -100,10 +104,16 @@ pub(crate) enum Fate {
 
 /// What one read brought.
 struct Round {
+    /// Something arrived.
+    received: bool,
     /// Something complete arrived.
     handled: bool,
     /// There may be more to read.
     more: bool,
+}
+
+impl Round {
+    const NOTHING: Self = Self { received: false, handled: false, more: false };
 }
 
 /// A request in the hands of its handler.
@@ -202,10 +212,12 @@ impl Peer {
         let state = State {
             phase: Phase::Open,
             input: Vec::new(),
+            held: false,
             output: Vec::new(),
             sent: 0,
             clock: Clock::Idle,
             expires: None,
+            alarm: None,
         };
         Self { number, fd, address, claim: AtomicU8::new(IDLE), state: Mutex::new(state) }
     }
@@ -249,6 +261,19 @@ impl Peer {
         self.state().expires
     }
 
+    /// When an alarm is to be set, if those that are set already come too late. The caller sets it.
+    pub(super) fn alarm(&self) -> Option<Instant> {
+        let mut state = self.state();
+        let at = state.expires.filter(|at| state.alarm.is_none_or(|alarm| *at < alarm))?;
+        state.alarm = Some(at);
+        Some(at)
+    }
+
+    /// The earliest alarm has rung.
+    pub(super) fn alarmed(&self) {
+        self.state().alarm = None;
+    }
+
     /// Whether nothing is under way.
     pub(super) fn is_quiet(&self) -> bool {
         let state = self.state();
@@ -275,7 +300,15 @@ impl Peer {
     }
 
     /// One turn: sends what waits, reads, handles complete frames, sends the replies.
-    pub(super) fn turn<H: MessageHandler>(&self, server: &Server<'_, H>, scratch: &mut Scratch) -> Fate {
+    ///
+    /// `ended` says that the client sends no more: then what is there is read to its end, for which there
+    /// will be no further event.
+    pub(super) fn turn<H: MessageHandler>(
+        &self,
+        server: &Server<'_, H>,
+        scratch: &mut Scratch,
+        ended: bool,
+    ) -> Fate {
         let mut state = self.state();
         let unsent = state.output.len() - state.sent;
         if self.flush(&mut state, server.control).is_err() {
@@ -296,7 +329,8 @@ impl Peer {
             match self.round(&mut state, server, scratch) {
                 Ok(round) => {
                     progress |= round.handled;
-                    if !round.more {
+                    let go_on = round.more || (round.received && ended);
+                    if !go_on {
                         fate = Fate::Keep;
                         break;
                     }
@@ -321,8 +355,11 @@ impl Peer {
         let counters = &server.control.counters;
         let Scratch { input, output } = scratch;
         output.clear();
+        let was_held = std::mem::take(&mut state.held);
         let was_partial = !state.input.is_empty();
-        let (n, room) = if was_partial {
+        let (n, room) = if was_held {
+            (Some(0), 0)
+        } else if was_partial {
             let step = state.input.len().clamp(4096, 8 << 20);
             if state.input.try_reserve(step).is_err() {
                 return Err(());
@@ -335,9 +372,14 @@ impl Peer {
         } else {
             (receive(|| sys::recv(self.fd.as_raw_fd(), input))?, input.len())
         };
-        let Some(n) = n else { return Ok(Round { handled: false, more: false }) };
-        if n == 0 {
-            return Err(());
+        let Some(n) = n else { return Ok(Round::NOTHING) };
+        if n == 0 && !was_held {
+            if state.output.is_empty() {
+                return Err(());
+            }
+            // It sends no more, but may still read what it asked for.
+            state.phase = Phase::Closing;
+            return Ok(Round::NOTHING);
         }
         add(&counters.bytes_received, n as u64);
         let mut kept = std::mem::take(&mut state.input);
@@ -363,7 +405,8 @@ impl Peer {
             state.input = bytes.get(used..).unwrap_or_default().to_vec();
         }
         self.send_off(state, output, server.control)?;
-        Ok(Round { handled: used > 0, more: n == room })
+        // After held frames nobody has asked yet whether there is more.
+        Ok(Round { received: true, handled: used > 0, more: n == room || state.held })
     }
 
     /// Handles the complete frames at the start of `bytes`; returns how many bytes they took.
@@ -376,7 +419,7 @@ impl Peer {
     ) -> Result<usize> {
         let mut used = 0;
         while let Phase::Greeting(_) = state.phase {
-            let Some(n) = self.greeted(state, bytes.get(used..).unwrap_or_default(), server, output)? else {
+            let Some(n) = self.greeted(state, bytes.get(used..).unwrap_or_default(), output)? else {
                 return Ok(used);
             };
             used += n;
@@ -416,6 +459,11 @@ impl Peer {
                 if output.len() > OUTPUT_STEP && self.send_off(state, output, server.control).is_err() {
                     state.phase = Phase::Closing;
                 }
+                if state.output.len() - state.sent > server.options.max_unsent {
+                    // The rest of what was read waits until the client has read.
+                    state.held = used < bytes.len();
+                    break;
+                }
             }
             Ok(())
         });
@@ -435,17 +483,10 @@ impl Peer {
     }
 
     /// Goes on with the handshake; the bytes it took, or `None` when a message is not complete.
-    fn greeted<H>(
-        &self,
-        state: &mut State,
-        bytes: &[u8],
-        server: &Server<'_, H>,
-        output: &mut Vec<u8>,
-    ) -> Result<Option<usize>> {
+    fn greeted(&self, state: &mut State, bytes: &[u8], output: &mut Vec<u8>) -> Result<Option<usize>> {
         let Phase::Greeting(greeting) = &mut state.phase else { return Ok(Some(0)) };
         let fed = greeting.feed(bytes, output).map_err(|error| {
-            add(&server.control.counters.auth_failures, 1);
-            // Kind::Handler: counted already.
+            // Kind::Handler: the server counts a connection that ends while it is greeting.
             Error::with_detail(Kind::Handler, "authenticate", error.to_string())
         })?;
         let used = match fed {

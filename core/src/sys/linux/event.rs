@@ -120,6 +120,11 @@ impl Event {
         self.has(libc::EPOLLOUT | libc::EPOLLHUP | libc::EPOLLERR)
     }
 
+    /// Whether nothing more will arrive.
+    pub(crate) fn ended(&self) -> bool {
+        self.has(libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR)
+    }
+
     pub(crate) fn hung_up(&self) -> bool {
         self.has(libc::EPOLLHUP | libc::EPOLLERR)
     }
