@@ -18,7 +18,7 @@ use std::time::Duration;
 pub(crate) mod serving;
 
 /// How long a test may take. It is far more than any needs: it only ends what hangs.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(60);
 
 static TURN: Mutex<()> = Mutex::new(());
 
