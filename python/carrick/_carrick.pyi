@@ -12,6 +12,7 @@ __all__ = [
     "HMAC",
     "Answer",
     "Challenge",
+    "Gate",
     "Job",
     "MessageServer",
     "Request",
@@ -113,6 +114,14 @@ def handshake(
     timeout: float | None = None,
 ) -> None: ...
 def course_answer(fd: int, key: Buffer, *, digest: str = "sha256", timeout: float | None = None) -> None: ...
+
+@final
+class Gate:
+    """Accepts connections whose handshakes run side by side."""
+
+    def __new__(cls, key: Buffer, *, min_digest: str = "md5", timeout: float | None = None) -> Self: ...
+    def accept(self, fd: int, timeout: float | None) -> tuple[int, Any]:
+        """The descriptor and the address of the next client that has proved itself."""
 
 @final
 class Challenge:

@@ -167,7 +167,14 @@ pub(crate) fn recv_frame(
 ) -> PyResult<Py<PyBytes>> {
     let connection = Connection::new(transport(socket)?, self::format(format, cap)?);
     let deadline = patience(socket)?.unwrap_or(Deadline::NOW);
-    let length = py.detach(|| connection.next_length(deadline)).or_raise(py)?;
+    let head = py.detach(|| match connection.next_length(deadline) {
+        // A part of the head has come and cannot be put back.
+        Err(error) if error.kind() == Kind::WouldBlock && connection.buffered()? => {
+            connection.next_length(Deadline::NEVER)
+        }
+        other => other,
+    });
+    let length = head.or_raise(py)?;
     // A frame that has begun is waited for, also by a non-blocking socket: its start cannot be put back.
     let deadline = if deadline.is_now() { Deadline::NEVER } else { deadline };
     let mut body = crate::buffer::BytesBody::new(py, length)?;

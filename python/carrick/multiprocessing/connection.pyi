@@ -55,10 +55,11 @@ class Listener(_standard.Listener):
         self, address: Any = None, family: str | None = None, backlog: int = 1, authkey: bytes | None = None
     ) -> None: ...
     def accept(self) -> Connection:
-        """Wait for a connection, authenticate it, and return it.
+        """Wait for a connection, with an ``authkey`` for one that has proved that it has it, and return it.
 
-        Raises AuthenticationError for a client with another key, TimeoutError for one that takes longer than
-        :data:`HANDSHAKE_TIMEOUT`; the listener goes on.
+        Raises AuthenticationError for a client with another key or one that hangs up in its handshake; the
+        next call goes on with the others. One that says nothing for :data:`HANDSHAKE_TIMEOUT` seconds is closed,
+        and nobody waits for it meanwhile.
         """
 
 def SocketClient(address: Any) -> Connection: ...

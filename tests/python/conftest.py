@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What holds for every test of the Python face: a watchdog, and nothing left behind."""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+WATCHDOG = 60
+"""Seconds until a test that hangs is shot, with the stacks of all its threads."""
+
+SETTLING = 10.0
+"""Seconds in which what a test has ended must be gone from the kernel's tables."""
+
+
+def _descriptors() -> dict[int, str]:
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue  # the descriptor of this listing itself
+    return found
+
+
+def _threads() -> set[str]:
+    """The kernel's view: Rust's threads too."""
+    return set(os.listdir("/proc/self/task"))
+
+
+def _children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def _gone(leftovers: Callable[[], object]) -> object:
+    """What is left after a while; the kernel needs a moment to take away a thread that has been joined."""
+    limit = time.monotonic() + SETTLING
+    while (left := leftovers()) and time.monotonic() < limit:
+        gc.collect()
+        os.sched_yield()
+    return left
+
+
+@pytest.fixture(autouse=True)
+def _watchdog() -> Iterator[None]:
+    faulthandler.dump_traceback_later(WATCHDOG, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left(_watchdog: None) -> Iterator[None]:
+    handlers = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGUSR1, signal.SIGALRM)
+    }
+    descriptors, threads = _descriptors(), _threads()
+    yield
+    assert not _gone(lambda: threading.active_count() - 1), f"threads are left: {threading.enumerate()}"
+    assert not _gone(lambda: _threads() - threads), "threads of Rust's are left"
+    assert not _gone(_children), "child processes are left"
+    left = _gone(lambda: {n: what for n, what in _descriptors().items() if descriptors.get(n) != what})
+    assert not left, f"descriptors are left: {left}"
+    assert {number: signal.getsignal(number) for number in handlers} == handlers, "signal handlers are left"
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    """A folder with a short path, so that a socket in it has an address that fits; no socket may be left in it."""
+    with tempfile.TemporaryDirectory(prefix="crk") as folder:
+        yield Path(folder)
+        left = [path for path in Path(folder).rglob("*") if path.is_socket()]
+        assert not left, f"socket files are left: {left}"
