@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What bad input and bad peers get: the documented answer, for themselves only. After each attack the server
 //! serves a good client, and at the end of each test nothing is left open.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here is a failed test")]
+#![expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 mod support;
 

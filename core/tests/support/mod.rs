@@ -4,6 +4,7 @@
 //! [`Test`] is taken first thing in each test. Tests of one program take turns, so that what a test leaves
 //! behind can be told from what another one has open.
 #![allow(dead_code, reason = "each test program uses a part of this")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 use carrick::{Deadline, Stream};
 use std::collections::BTreeMap;
