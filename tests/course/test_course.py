@@ -147,7 +147,8 @@ def test_a_pair_gives_what_it_gives_on_the_standard_library(
     standard_pairs: dict[str, tuple[Outcome, Outcome]],
 ) -> None:
     standard = standard_pairs[name]
-    assert went_well(standard[1]) and standard[0].code == 0 and not standard[0].errors
+    assert went_well(standard[1])
+    assert (standard[0].code, standard[0].errors) == (0, "")
     if (server, client) != ("standard", "standard"):
         assert pair(name, libraries[server], libraries[client]) == standard
 
@@ -174,7 +175,9 @@ def test_the_two_arguments_of_the_course_are_a_type_error_on_the_standard_librar
         ),
         "",
     )
-    assert outcome.code == 1 and "TypeError" in outcome.errors and "digestmod" in outcome.errors
+    assert outcome.code == 1
+    assert "TypeError" in outcome.errors
+    assert "digestmod" in outcome.errors
 
 
 def test_a_client_with_another_key_is_refused_by_the_advanced_check(libraries: dict[str, Library]) -> None:
@@ -197,7 +200,8 @@ def test_a_client_with_another_key_is_refused_by_the_advanced_check(libraries: d
             server.kill()
             server.communicate()
     assert "HALF HITCH" not in refused.output
-    assert "HALF HITCH" in served.output and served.code == 0
+    assert "HALF HITCH" in served.output
+    assert served.code == 0
     checking = ["new connection from 127.0.0.1", "checking a new connection"]
     assert ended.output.splitlines() == [*checking, "refused, closing", *checking, "accepted, talking"]
 
@@ -207,7 +211,7 @@ def test_only_import_lines_change() -> None:
         before = path.read_text("utf-8").splitlines()
         after = rule.on_carrick(path.read_text("utf-8")).splitlines()
         assert len(before) == len(after)
-        changed = [(a, b) for a, b in zip(before, after) if a != b]
+        changed = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
         assert changed, f"{name} uses nothing of carrick's"
         assert all(a.startswith(("import ", "from ")) and "carrick." in b for a, b in changed)
 
