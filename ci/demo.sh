@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT OR Apache-2.0
+# The network chapter end to end; ci/setup.sh has run. PYTHON is an interpreter that has carrick, CARRICK_PROFILE the
+# profile of the library and the Rust peer (release).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+profile=${CARRICK_PROFILE:-release}
+python=${PYTHON:-.venv/bin/python}
+target=${CARGO_TARGET_DIR:-target}/$profile
+[ "$profile" = debug ] && flag=() || flag=(--profile "$profile")
+cargo build --quiet -p carrick-ffi "${flag[@]}"
+cargo build --quiet -p carrick --example demo_peer "${flag[@]}"
+
+mkdir -p build/demo
+cp "$target/libcarrick_c.so" build/demo/libcarrick.so.0
+ln -sf libcarrick.so.0 build/demo/libcarrick.so
+cc -std=c99 -O2 -Wall -Wextra -Werror -Iinclude demo/peer.c -o build/demo/peer \
+    -Lbuild/demo -lcarrick "-Wl,-rpath,$PWD/build/demo"
+
+timeout --kill-after=10 300 "$python" demo/demo.py build/demo/peer "$target/examples/demo_peer"
