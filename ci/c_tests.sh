@@ -17,7 +17,7 @@ export CARRICK_VECTORS=$PWD/tests/vectors
 warnings=(-Wall -Wextra -Werror -pedantic)
 python3 tests/c/null_calls.py include/carrick.h > "$build/null_calls.c"
 for linking in static shared; do
-    for program in sockets messages null_calls; do
+    for program in sockets messages gate null_calls; do
         source=tests/c/$program.c
         [ "$program" = null_calls ] && source=$build/null_calls.c
         libraries=("$build/libcarrick.a" -lpthread -ldl -lm)

@@ -336,6 +336,12 @@ typedef struct carrick_connection carrick_connection;
 typedef struct carrick_datagram carrick_datagram;
 
 /**
+ * Accepts connections of a listener whose handshakes run side by side. Thread word: ANY. In a child of fork it can
+ * be used; the handshakes that were not finished stay the parent's.
+ */
+typedef struct carrick_gate carrick_gate;
+
+/**
  * A listening TCP or Unix socket. Thread word: ANY.
  */
 typedef struct carrick_listener carrick_listener;
@@ -939,6 +945,30 @@ carrick_status carrick_datagram_close(const struct carrick_datagram *datagram);
  * Since 0.1.
  */
 void carrick_datagram_free(struct carrick_datagram *datagram);
+
+/**
+ * Makes a gate, OWNED; options are BORROWED for the call. Their deadline is that of each handshake.
+ * Codes: E_INVALID, E_VERSION, E_UNKNOWN_DIGEST, E_OS (EMFILE), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_gate_new(const struct carrick_auth_options *options, struct carrick_gate **out_gate);
+
+/**
+ * Takes the next connection of the listener, BORROWED for the call, that has proved itself; out_stream is OWNED.
+ * A client that says nothing until its handshake's deadline is closed, and holds up nobody meanwhile. After
+ * E_AUTH_FAILED (a client has another key, broke the exchange or hung up) the next call goes on with the others.
+ * Codes: E_AUTH_FAILED, E_TIMEOUT, E_WOULD_BLOCK, E_CLOSED, E_INTERRUPTED, E_OS (EMFILE: the connection stays in
+ * the queue), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_gate_accept(const struct carrick_gate *gate,
+                                   const struct carrick_listener *listener,
+                                   int64_t timeout_ns,
+                                   struct carrick_stream **out_stream);
+
+/**
+ * Frees a gate and closes the connections whose handshakes were not finished. NULL does nothing. Nobody else may
+ * be inside. Since 0.1.
+ */
+void carrick_gate_free(struct carrick_gate *gate);
 
 /**
  * Fills the options with the defaults.

@@ -87,7 +87,8 @@ fn a_client_that_hangs_up_resets_or_talks_nonsense_is_refused() {
     assert_eq!(gate.accept(&listener, moment()).unwrap_err().kind(), Kind::Timeout);
     reset(&stream);
     refused("resets");
-    for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff, 0xff, 0xff, 0xfe], &[0, 0, 1, 1], &[0, 0, 0, 0]] {
+    for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff, 0xff, 0xff, 0xfe], &[0, 0, 1, 1], &[0, 0, 0, 0]]
+    {
         let stream = Stream::connect(&address, soon()).unwrap();
         stream.send_all(nonsense, soon()).unwrap();
         refused("nonsense");

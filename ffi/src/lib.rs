@@ -17,6 +17,7 @@ mod address;
 pub mod auth;
 pub mod connection;
 pub mod datagram;
+pub mod gate;
 pub mod listener;
 pub mod option;
 pub mod poller;
