@@ -48,7 +48,10 @@ const GUESTS_MAX: usize = 1024;
 #[derive(Debug)]
 pub struct Gate {
     options: AuthOptions,
-    spin: Spin,
+    /// Of waits for somebody to come, which are long more often than not.
+    arrivals: Spin,
+    /// Of waits for the next message of a handshake, which are short unless a client is silent.
+    steps: Spin,
     lobby: Mutex<Arc<Lobby>>,
 }
 
@@ -101,7 +104,7 @@ impl Gate {
             options.policy.check("make gate")?;
         }
         let lobby = Mutex::new(Arc::new(Lobby::new()?));
-        Ok(Self { options, spin: Spin::default(), lobby })
+        Ok(Self { options, arrivals: Spin::default(), steps: Spin::default(), lobby })
     }
 
     /// Takes the next connection that has proved itself, and the address it comes from.
@@ -112,8 +115,8 @@ impl Gate {
     /// `AuthFailed`: a client has another key, broke the exchange or hung up; the next call goes on with the
     /// others. `Timeout`, `WouldBlock`, `Closed`, `Interrupted`, `Os` as [`Listener::accept`].
     pub fn accept(&self, listener: &Listener, deadline: Deadline) -> Result<(Stream, Address)> {
-        self.run(deadline, |lobby, until| {
-            listener.drive(lobby.epoll.as_raw_fd(), &self.spin, until, |fd| lobby.turn(fd, &self.options))
+        self.run(deadline, |lobby, spin, until| {
+            listener.drive(lobby.epoll.as_raw_fd(), spin, until, |fd| lobby.turn(fd, &self.options))
         })
     }
 
@@ -122,21 +125,22 @@ impl Gate {
     /// # Errors
     /// As [`accept`](Self::accept), less `Closed`.
     pub fn accept_from(&self, listener: BorrowedFd<'_>, deadline: Deadline) -> Result<(Stream, Address)> {
-        self.run(deadline, |lobby, until| {
+        self.run(deadline, |lobby, spin, until| {
             let also = lobby.epoll.as_raw_fd();
-            drive_accept(listener, also, &self.spin, until, |fd| lobby.turn(fd, &self.options))
+            drive_accept(listener, also, spin, until, |fd| lobby.turn(fd, &self.options))
         })
     }
 
     fn run(
         &self,
         deadline: Deadline,
-        drive: impl Fn(&Lobby, Deadline) -> Result<Turn>,
+        drive: impl Fn(&Lobby, &Spin, Deadline) -> Result<Turn>,
     ) -> Result<(Stream, Address)> {
         let lobby = self.lobby()?;
         loop {
-            let until = lobby.expire(Instant::now());
-            match drive(&lobby, deadline.min(until)) {
+            let (waiting, until) = lobby.expire(Instant::now());
+            let spin = if waiting == 0 { &self.arrivals } else { &self.steps };
+            match drive(&lobby, spin, deadline.min(until)) {
                 Ok(Turn::Through(stream, address)) => return Ok((stream, address)),
                 Ok(Turn::Refused(error)) => return Err(error),
                 Ok(Turn::Admitted) => {}
@@ -163,17 +167,17 @@ impl Lobby {
         Ok(Self { pid: std::process::id(), epoll, guests: Mutex::default() })
     }
 
-    /// Gives up those whose time is over; tells when that of the next one is.
-    fn expire(&self, now: Instant) -> Deadline {
+    /// Gives up those whose time is over; tells how many are left, and when the next one's is.
+    fn expire(&self, now: Instant) -> (usize, Deadline) {
         let mut guests = lock(&self.guests);
         while let Some(entry) = guests.waiting.first_entry() {
             match entry.get().expires {
                 Some(expires) if expires <= now => self.dismiss(&entry.remove()),
-                Some(expires) => return Deadline::after(expires - now),
+                Some(expires) => return (guests.waiting.len(), Deadline::after(expires - now)),
                 None => break,
             }
         }
-        Deadline::NEVER
+        (guests.waiting.len(), Deadline::NEVER)
     }
 
     /// Looks after the guests, then lets new ones in; `WouldBlock` when nobody is through.
