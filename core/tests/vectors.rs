@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The shared vectors of tests/vectors, which stock CPython wrote.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here is a failed test")]
+#![expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 mod support;
 
