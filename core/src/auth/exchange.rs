@@ -39,6 +39,18 @@ impl AuthOptions {
             deadline: HANDSHAKE_DEADLINE,
         }
     }
+
+    /// Whether any handshake can succeed with these: servers look before they listen, not when the first
+    /// client comes.
+    ///
+    /// # Errors
+    /// `Invalid`: the scheme cannot use the digest, or it is weaker than the policy allows.
+    pub fn check(&self) -> Result<()> {
+        match self.scheme {
+            Scheme::Multiprocessing => self.policy.check("check authentication"),
+            Scheme::Course => Ok(()),
+        }
+    }
 }
 
 /// Authenticates a fresh connection; `role` says which end this is. The deadline of the options holds for
@@ -67,6 +79,7 @@ pub fn authenticate<T: Transport>(
     role: Role,
     options: &AuthOptions,
 ) -> Result<()> {
+    options.check()?;
     let deadline = Deadline::after(options.deadline);
     let run = || match (options.scheme, role) {
         (Scheme::Multiprocessing, Role::Client | Role::Unknown) => {
@@ -157,4 +170,28 @@ fn course_client<T: Transport>(c: &Connection<T>, options: &AuthOptions, deadlin
     c.recv_raw(&mut nonce, deadline)?;
     let tag = mac(options.policy.digest, options.key.bytes(), &nonce)?;
     c.send_raw(tag.bytes(), deadline)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::{MessageOptions, MessageServer, StreamOptions, StreamServer};
+
+    #[test]
+    fn a_policy_that_no_handshake_can_meet_is_refused_before_anyone_connects() {
+        let mut weak = AuthOptions::new(b"key");
+        weak.policy = Policy { digest: Digest::Md5, min_digest: Digest::Sha256 };
+        let mut strange = AuthOptions::new(b"key");
+        strange.policy.digest = Digest::Sha1;
+        for auth in [weak, strange] {
+            let address = "127.0.0.1:0".parse().unwrap();
+            let message = MessageOptions { auth: Some(auth.clone()), ..MessageOptions::default() };
+            assert_eq!(MessageServer::bind(&address, message).unwrap_err().kind(), Kind::Invalid);
+            let stream = StreamOptions { auth: Some(auth.clone()), ..StreamOptions::default() };
+            assert_eq!(StreamServer::bind(&address, stream).unwrap_err().kind(), Kind::Invalid);
+            let mut course = auth;
+            course.scheme = Scheme::Course;
+            assert!(course.check().is_ok());
+        }
+    }
 }

@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::control::{Control, ServerHandle, add, run_counted};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
+use crate::frame::DEFAULT_CAP;
 use crate::net::{Address, Datagram};
 use crate::time::Deadline;
 use std::sync::Arc;
@@ -68,8 +69,15 @@ impl DatagramServer {
     /// Binds; datagrams wait in the kernel's queue until [`serve`](Self::serve).
     ///
     /// # Errors
-    /// Those of [`Datagram::bind`].
+    /// Those of [`Datagram::bind`]; `Invalid` for a `max_length` over 64 MiB, which no datagram has.
     pub fn bind(address: &Address, options: DatagramOptions) -> Result<Self> {
+        if options.max_length as u64 > DEFAULT_CAP {
+            return Err(Error::with_detail(
+                Kind::Invalid,
+                "make server",
+                format!("max_length {}; it is at most {DEFAULT_CAP}", options.max_length),
+            ));
+        }
         let socket = Datagram::bind(address)?;
         let control = Arc::new(Control::new(socket.local_address()?, options.drain)?);
         Ok(Self { socket, options, control })
@@ -122,5 +130,17 @@ impl DatagramServer {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_max_length_that_no_datagram_has_is_refused() {
+        let options = DatagramOptions { max_length: usize::MAX, ..DatagramOptions::default() };
+        let error = DatagramServer::bind(&"127.0.0.1:0".parse().unwrap(), options).unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid);
     }
 }

@@ -119,7 +119,7 @@ impl MessageServer {
     /// Binds and listens; connections wait in the kernel's queue until [`serve`](Self::serve).
     ///
     /// # Errors
-    /// Those of [`Listener::bind`]; `Invalid` for a limit of 0.
+    /// Those of [`Listener::bind`]; `Invalid` for a limit of 0, or for an authentication that cannot succeed.
     pub fn bind(address: &Address, options: MessageOptions) -> Result<Self> {
         let listener = Listener::bind(address, &options.listen)?;
         Self::over(listener, options)
@@ -128,7 +128,7 @@ impl MessageServer {
     /// Serves the connections of a listener that exists already.
     ///
     /// # Errors
-    /// `Invalid` for a limit of 0, `Closed`.
+    /// `Invalid` for a limit of 0, or for an authentication that cannot succeed; `Closed`.
     pub fn over(listener: Listener, options: MessageOptions) -> Result<Self> {
         for (name, value) in
             [("max_connections", options.max_connections), ("max_threads", options.max_threads)]
@@ -140,6 +140,9 @@ impl MessageServer {
                     format!("{name} is 0: allow at least 1"),
                 ));
             }
+        }
+        if let Some(auth) = &options.auth {
+            auth.check()?;
         }
         let control = Arc::new(Control::new(listener.local_address()?, options.drain)?);
         Ok(Self { listener, options, control })

@@ -141,7 +141,7 @@ impl StreamServer {
     /// Binds and listens; connections wait in the kernel's queue until [`serve`](Self::serve).
     ///
     /// # Errors
-    /// Those of [`Listener::bind`]; `Invalid` for a limit of 0.
+    /// Those of [`Listener::bind`]; `Invalid` for a limit of 0, or for an authentication that cannot succeed.
     pub fn bind(address: &Address, options: StreamOptions) -> Result<Self> {
         let listener = Listener::bind(address, &options.listen)?;
         Self::over(listener, options)
@@ -150,7 +150,7 @@ impl StreamServer {
     /// Serves the connections of a listener that exists already.
     ///
     /// # Errors
-    /// `Invalid` for a limit of 0, `Closed`.
+    /// `Invalid` for a limit of 0, or for an authentication that cannot succeed; `Closed`.
     pub fn over(listener: Listener, options: StreamOptions) -> Result<Self> {
         if let Mode::Threads(0) | Mode::Processes(0) = options.mode {
             return Err(Error::with_detail(
@@ -158,6 +158,9 @@ impl StreamServer {
                 "make server",
                 "a limit of 0: allow at least 1 at a time",
             ));
+        }
+        if let Some(auth) = &options.auth {
+            auth.check()?;
         }
         let control = Arc::new(Control::new(listener.local_address()?, options.drain)?);
         Ok(Self { listener, options, control })
