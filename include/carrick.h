@@ -587,7 +587,7 @@ typedef struct carrick_message_server_options {
  * Handles a connection and returns a status; a negative one is counted as a failure. The connection is closed when
  * it returns.
  * Which thread: one of the server's, or a child process. Concurrent: yes, but in turn. May it block: yes. Forbidden:
- * freeing the server or waiting for it. Lifetime: session until it returns.
+ * freeing the server or waiting for it (E_REENTRANT). Lifetime: session until it returns.
  */
 typedef carrick_status (*carrick_stream_handler_fn)(void *user_data, const struct carrick_session *session);
 
@@ -608,7 +608,7 @@ typedef carrick_status (*carrick_message_handler_fn)(void *user_data, const stru
  * Handles a datagram; writes at most reply_cap bytes to reply and their number to *reply_len, which is SIZE_MAX
  * before: left so, nothing is sent back. Returns a status; a negative one is counted as a failure.
  * Which thread: the serving one. Concurrent: no. May it block: it holds up the others. Forbidden: freeing the server
- * or waiting for it. Lifetime: all pointers until it returns; peer is text of peer_len bytes.
+ * or waiting for it (E_REENTRANT). Lifetime: all pointers until it returns; peer is text of peer_len bytes.
  */
 typedef carrick_status (*carrick_datagram_handler_fn)(void *user_data,
                                                       const uint8_t *data,
@@ -1206,8 +1206,8 @@ carrick_status carrick_server_start(const struct carrick_server *server);
 /**
  * Shuts down and waits for the end: what runs may finish within timeout_ns, then it is cut off. A server that never
  * served is shut down at once.
- * Codes: E_TIMEOUT (a handler did not return although its connection was closed), E_FORKED, E_NULL. ANY thread, not
- * in a handler of this server. Since 0.1.
+ * Codes: E_TIMEOUT (a handler did not return although its connection was closed), E_REENTRANT (in a handler of this
+ * server), E_FORKED, E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_server_shutdown(const struct carrick_server *server,
                                        int64_t timeout_ns);
@@ -1215,7 +1215,7 @@ carrick_status carrick_server_shutdown(const struct carrick_server *server,
 /**
  * Begins the shutdown and returns at once. ANY thread; safe in a signal handler and in a server's own handler, with a
  * server that is not freed meanwhile.
- * Codes: E_NULL. Since 0.1.
+ * Codes: E_FORKED, E_NULL. Since 0.1.
  */
 carrick_status carrick_server_request_shutdown(const struct carrick_server *server);
 
@@ -1227,15 +1227,15 @@ carrick_status carrick_server_abort(const struct carrick_server *server);
 
 /**
  * Waits until serving has ended. With a server that was started it returns how it ended.
- * Codes: E_TIMEOUT, E_STATE (it was never started), E_FORKED, E_NULL. ANY thread, not in a handler of this server.
- * Since 0.1.
+ * Codes: E_TIMEOUT, E_STATE (it was never started), E_REENTRANT (in a handler of this server), E_FORKED, E_NULL.
+ * ANY thread. Since 0.1.
  */
 carrick_status carrick_server_wait(const struct carrick_server *server,
                                    int64_t timeout_ns);
 
 /**
  * Writes where the server listens as text, without a final zero; the port is the one the kernel chose for 0.
- * Codes: E_BUFFER (out_len has the length needed), E_NULL. ANY thread. Since 0.1.
+ * Codes: E_BUFFER (out_len has the length needed), E_FORKED, E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_server_address(const struct carrick_server *server,
                                       char *buffer,
@@ -1246,7 +1246,7 @@ carrick_status carrick_server_address(const struct carrick_server *server,
  * Writes up to stats_cap counters: connections accepted, connections open now, connections rejected, requests handled,
  * bytes received, bytes sent, handlers that failed, failed authentications, connections cut off for breaking a limit,
  * failures of accept, nanoseconds spent in handlers. Later versions may have more. out_count is how many were written.
- * Codes: E_NULL. ANY thread. Since 0.1.
+ * Codes: E_FORKED, E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_server_stats(const struct carrick_server *server,
                                     uint64_t *stats,
@@ -1261,7 +1261,8 @@ carrick_status carrick_stats_name(size_t index, char *buffer, size_t buffer_cap,
 
 /**
  * Frees a server. One that still serves on a thread of its own is cut off and waited for; in a child of fork it is
- * only forgotten. NULL does nothing. Not in a handler of this server; nobody else may be inside. Since 0.1.
+ * only forgotten. NULL does nothing; nor does a call in a handler of this server, which carrick_last_error tells (call
+ * carrick_server_request_shutdown there and free it elsewhere). Nobody else may be inside. Since 0.1.
  */
 void carrick_server_free(struct carrick_server *server);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The one way in: panics become a code, errors are remembered for this thread.
 
-use crate::handle::{Castable, Handle, handle};
+use crate::handle::{Castable, Handle, handle, live};
 use crate::status::carrick_status;
 use carrick::{Error, Kind, Result};
 use std::cell::RefCell;
@@ -18,8 +18,9 @@ thread_local! {
     static LAST: RefCell<LastError> = const { RefCell::new(LastError { text: String::new(), errno: 0 }) };
 }
 
-pub(crate) fn with_last<T>(body: impl FnOnce(&LastError) -> T) -> T {
-    LAST.with_borrow(body)
+/// What this thread remembers; `None` when the thread is ending.
+pub(crate) fn with_last<T>(body: impl FnOnce(&LastError) -> T) -> Option<T> {
+    LAST.try_with(|last| last.try_borrow().ok().map(|last| body(&last))).ok().flatten()
 }
 
 #[cold]
@@ -36,11 +37,19 @@ fn remember(error: &Error) -> carrick_status {
 
 /// Runs an export that has no handle.
 pub(crate) fn boundary(operation: &'static str, body: impl FnOnce() -> Result<()>) -> carrick_status {
-    match catch_unwind(AssertUnwindSafe(body)) {
+    match guarded(body) {
         Ok(Ok(())) => 0,
         Ok(Err(error)) => remember(&error),
         Err(_) => remember(&Error::new(Kind::Panic, operation)),
     }
+}
+
+fn guarded<T>(body: impl FnOnce() -> T) -> std::thread::Result<T> {
+    catch_unwind(AssertUnwindSafe(|| {
+        #[cfg(feature = "panic-test")]
+        crate::panic_test::panic_if_armed();
+        body()
+    }))
 }
 
 /// Runs an export on a handle; a panic poisons it.
@@ -49,11 +58,28 @@ pub(crate) fn on<C: Castable>(
     operation: &'static str,
     body: impl FnOnce(&C::Rust) -> Result<()>,
 ) -> carrick_status {
-    let handle: &Handle<C::Rust> = match handle(pointer, operation) {
+    run(handle(pointer, operation), operation, body)
+}
+
+/// Runs an export that a poisoned handle allows too: closing it.
+pub(crate) fn on_any<C: Castable>(
+    pointer: *const C,
+    operation: &'static str,
+    body: impl FnOnce(&C::Rust) -> Result<()>,
+) -> carrick_status {
+    run(live(pointer, operation), operation, body)
+}
+
+fn run<T>(
+    handle: Result<&Handle<T>>,
+    operation: &'static str,
+    body: impl FnOnce(&T) -> Result<()>,
+) -> carrick_status {
+    let handle = match handle {
         Ok(handle) => handle,
         Err(error) => return remember(&error),
     };
-    match catch_unwind(AssertUnwindSafe(|| body(&handle.value))) {
+    match guarded(|| body(&handle.value)) {
         Ok(Ok(())) => 0,
         Ok(Err(error)) => remember(&error),
         Err(_) => {
@@ -73,7 +99,7 @@ mod tests {
     fn a_panic_becomes_a_code() {
         let status = boundary("test", || panic!("on purpose"));
         assert_eq!(status, Kind::Panic.code());
-        assert!(with_last(|last| last.text.contains("internal panic")));
+        assert_eq!(with_last(|last| last.text.contains("internal panic")), Some(true));
     }
 
     #[test]
@@ -82,6 +108,7 @@ mod tests {
         let pointer: *mut carrick_stream = give(left);
         assert_eq!(on(pointer.cast_const(), "test", |_| panic!("on purpose")), Kind::Panic.code());
         assert_eq!(on(pointer.cast_const(), "test", |_| Ok(())), Kind::Panic.code());
+        assert_eq!(on_any(pointer.cast_const(), "test", |_| Ok(())), 0);
         free(pointer);
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::address::parse;
 use crate::auth::{carrick_auth_options, role};
-use crate::boundary::{boundary, on};
+use crate::boundary::{boundary, on, on_any};
 use crate::handle::{free, give, opaque};
 use crate::memory::{bytes, bytes_mut, flag, items, options, output, write};
 use crate::status::carrick_status;
@@ -133,6 +133,9 @@ pub unsafe extern "C" fn carrick_connection_connect(
         let address = parse(address, address_len, "connect")?;
         let format = carrick_format::read(format, "connect")?;
         let auth = if auth.is_null() { None } else { Some(carrick_auth_options::read(auth, "connect")?) };
+        if let Some(auth) = &auth {
+            auth.check()?;
+        }
         let stream = Stream::connect(&address, Deadline::from_nanos(timeout_ns))?;
         let connection = Connection::new(stream, format);
         if let Some(auth) = auth {
@@ -325,7 +328,7 @@ pub unsafe extern "C" fn carrick_connection_stream(
 /// Codes: E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_connection_close(connection: *const carrick_connection) -> carrick_status {
-    on(connection, "close", |connection| {
+    on_any(connection, "close", |connection| {
         connection.close();
         Ok(())
     })

@@ -2,7 +2,7 @@
 //! Datagram sockets.
 
 use crate::address::{parse, put};
-use crate::boundary::{boundary, on};
+use crate::boundary::{boundary, on, on_any};
 use crate::handle::{free, give, opaque};
 use crate::memory::{bytes, bytes_mut, output, write};
 use crate::option;
@@ -174,7 +174,7 @@ pub unsafe extern "C" fn carrick_datagram_fd(
 /// Codes: E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_datagram_close(datagram: *const carrick_datagram) -> carrick_status {
-    on(datagram, "close", |socket| {
+    on_any(datagram, "close", |socket| {
         socket.close();
         Ok(())
     })

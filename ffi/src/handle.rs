@@ -17,6 +17,8 @@ pub(crate) trait Castable {
 pub(crate) struct Handle<T> {
     magic: AtomicU64,
     pub(crate) poisoned: AtomicBool,
+    /// It lives on the stack of a callback: freeing it does nothing.
+    lent: bool,
     pub(crate) value: T,
 }
 
@@ -37,7 +39,11 @@ pub(crate) use opaque;
 impl<T> Handle<T> {
     /// A handle that lives on the stack for the length of a callback.
     pub(crate) fn borrowed<C: Castable<Rust = T>>(value: T) -> Self {
-        Self { magic: AtomicU64::new(C::MAGIC), poisoned: AtomicBool::new(false), value }
+        Self::make::<C>(value, true)
+    }
+
+    fn make<C: Castable<Rust = T>>(value: T, lent: bool) -> Self {
+        Self { magic: AtomicU64::new(C::MAGIC), poisoned: AtomicBool::new(false), lent, value }
     }
 
     pub(crate) fn as_c<C: Castable<Rust = T>>(&self) -> *const C {
@@ -53,11 +59,27 @@ impl<T> Drop for Handle<T> {
 
 /// Gives a new handle to C, which owns it from here on.
 pub(crate) fn give<C: Castable>(value: C::Rust) -> *mut C {
-    Box::into_raw(Box::new(Handle::borrowed::<C>(value))).cast()
+    Box::into_raw(Box::new(Handle::make::<C>(value, false))).cast()
 }
 
-/// The handle behind a pointer, for one call.
+/// The handle behind a pointer, for one call; a poisoned one is refused.
 pub(crate) fn handle<'a, C: Castable>(
+    pointer: *const C,
+    operation: &'static str,
+) -> Result<&'a Handle<C::Rust>> {
+    let handle = live(pointer, operation)?;
+    if handle.poisoned.load(Ordering::SeqCst) {
+        return Err(Error::with_detail(
+            Kind::Panic,
+            operation,
+            "an earlier call on this handle panicked: close and free it",
+        ));
+    }
+    Ok(handle)
+}
+
+/// The handle behind a pointer, poisoned or not: for closing and freeing.
+pub(crate) fn live<'a, C: Castable>(
     pointer: *const C,
     operation: &'static str,
 ) -> Result<&'a Handle<C::Rust>> {
@@ -72,13 +94,6 @@ pub(crate) fn handle<'a, C: Castable>(
     let handle = unsafe { &*pointer.cast::<Handle<C::Rust>>() };
     if handle.magic.load(Ordering::Relaxed) != C::MAGIC {
         return Err(wrong::<C>(operation));
-    }
-    if handle.poisoned.load(Ordering::SeqCst) {
-        return Err(Error::with_detail(
-            Kind::Panic,
-            operation,
-            "an earlier call on this handle panicked: close and free it",
-        ));
     }
     Ok(handle)
 }
@@ -106,10 +121,28 @@ fn reclaim<C: Castable>(pointer: *mut C) -> Option<Box<Handle<C::Rust>>> {
     if pointer.is_null() || !pointer.cast::<Handle<C::Rust>>().is_aligned() {
         return None;
     }
-    // SAFETY: as in handle().
-    let magic = unsafe { &(*pointer.cast::<Handle<C::Rust>>()).magic };
+    // SAFETY: as in live().
+    let handle = unsafe { &*pointer.cast::<Handle<C::Rust>>() };
+    if handle.magic.load(Ordering::SeqCst) != C::MAGIC || handle.lent {
+        return None;
+    }
     // The mark is taken away first, so that freeing twice at the same time frees once.
-    magic.compare_exchange(C::MAGIC, DEAD, Ordering::SeqCst, Ordering::SeqCst).ok()?;
+    handle.magic.compare_exchange(C::MAGIC, DEAD, Ordering::SeqCst, Ordering::SeqCst).ok()?;
     // SAFETY: the pointer came from Box::into_raw in give(), and the mark showed that nobody has freed it.
     Some(unsafe { Box::from_raw(pointer.cast::<Handle<C::Rust>>()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boundary::on;
+    use crate::stream::carrick_stream;
+
+    #[test]
+    fn freeing_what_a_callback_was_lent_does_nothing() {
+        let (left, _right) = carrick::Stream::pair().unwrap();
+        let lent = Handle::borrowed::<carrick_stream>(left);
+        free(lent.as_c::<carrick_stream>().cast_mut());
+        assert_eq!(on(lent.as_c::<carrick_stream>(), "test", |_| Ok(())), 0);
+    }
 }

@@ -10,11 +10,14 @@
 mod boundary;
 mod handle;
 mod memory;
+#[cfg(feature = "panic-test")]
+mod panic_test;
 
 pub mod status;
 
 mod address;
 pub mod auth;
+pub mod callback;
 pub mod connection;
 pub mod datagram;
 pub mod gate;

@@ -2,7 +2,7 @@
 //! Listening sockets.
 
 use crate::address::{parse, put};
-use crate::boundary::{boundary, on};
+use crate::boundary::{boundary, on, on_any};
 use crate::handle::{free, give, opaque};
 use crate::memory::{flag, options, output, write};
 use crate::option;
@@ -176,7 +176,7 @@ pub unsafe extern "C" fn carrick_listener_fd(
 /// Codes: E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_listener_close(listener: *const carrick_listener) -> carrick_status {
-    on(listener, "close", |socket| {
+    on_any(listener, "close", |socket| {
         socket.close();
         Ok(())
     })

@@ -3,9 +3,13 @@
 
 use crate::address::{parse, put};
 use crate::auth::carrick_auth_options;
-use crate::boundary::{boundary, on};
+use crate::boundary::{boundary, on, on_any};
+use crate::callback::{
+    Inside, UserData, carrick_datagram_handler_fn, carrick_drop_fn, carrick_message_handler_fn,
+    carrick_stream_handler_fn, verdict,
+};
 use crate::connection::carrick_format;
-use crate::handle::{Handle, free, give, handle, null, opaque};
+use crate::handle::{Handle, free, give, live, null, opaque};
 use crate::listener::carrick_listen_options;
 use crate::memory::{copy_out, options, output, write};
 use crate::request::{Borrowed, carrick_request};
@@ -18,7 +22,7 @@ use carrick::server::{
 };
 use carrick::{Address, Deadline, Error, Kind, Result};
 use std::ffi::{c_char, c_void};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -31,9 +35,12 @@ opaque!(carrick_server => Server, b"ck-serve");
 type Serve = Box<dyn FnOnce() -> Result<()> + Send>;
 
 pub(crate) struct Server {
+    id: u64,
     handle: ServerHandle,
     serve: Mutex<Option<Serve>>,
     thread: Mutex<Option<JoinHandle<Result<()>>>>,
+    /// How serving on a thread of its own ended, until somebody asks.
+    outcome: Mutex<Option<Result<()>>>,
     pid: u32,
 }
 
@@ -52,67 +59,6 @@ pub const CARRICK_MODE_IN_TURN: i32 = 0;
 pub const CARRICK_MODE_THREADS: i32 = 1;
 /// Each handler runs in a child process made by fork, at most max_handlers at a time.
 pub const CARRICK_MODE_PROCESSES: i32 = 2;
-
-/// Handles a connection and returns a status; a negative one is counted as a failure. The connection is closed when
-/// it returns.
-/// Which thread: one of the server's, or a child process. Concurrent: yes, but in turn. May it block: yes. Forbidden:
-/// freeing the server or waiting for it. Lifetime: session until it returns.
-pub type carrick_stream_handler_fn =
-    Option<unsafe extern "C" fn(user_data: *mut c_void, session: *const carrick_session) -> carrick_status>;
-
-/// Handles a request and returns a status; a negative one ends the connection and is counted as a failure.
-/// Which thread: one of the server's. Concurrent: yes, for different connections. May it block: yes, others are
-/// served meanwhile. Forbidden: freeing the server or waiting for it. Lifetime: request until it returns.
-pub type carrick_message_handler_fn =
-    Option<unsafe extern "C" fn(user_data: *mut c_void, request: *const carrick_request) -> carrick_status>;
-
-/// Handles a datagram; writes at most reply_cap bytes to reply and their number to *reply_len, which is SIZE_MAX
-/// before: left so, nothing is sent back. Returns a status; a negative one is counted as a failure.
-/// Which thread: the serving one. Concurrent: no. May it block: it holds up the others. Forbidden: freeing the server
-/// or waiting for it. Lifetime: all pointers until it returns; peer is text of peer_len bytes.
-pub type carrick_datagram_handler_fn = Option<
-    unsafe extern "C" fn(
-        user_data: *mut c_void,
-        data: *const u8,
-        data_len: usize,
-        peer: *const c_char,
-        peer_len: usize,
-        reply: *mut u8,
-        reply_cap: usize,
-        reply_len: *mut usize,
-    ) -> carrick_status,
->;
-
-/// Called once when the server lets go of user_data. It may be NULL.
-/// Which thread: the one that frees the server or ends serving. May it block: better not.
-pub type carrick_drop_fn = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
-
-/// The user's pointer, which C promises to be usable from any thread.
-struct UserData {
-    pointer: *mut c_void,
-    drop: carrick_drop_fn,
-}
-
-// SAFETY: the header says on which threads handlers run; who passes the pointer answers for its use there.
-unsafe impl Send for UserData {}
-// SAFETY: as above.
-unsafe impl Sync for UserData {}
-
-impl Drop for UserData {
-    fn drop(&mut self) {
-        if let Some(drop) = self.drop {
-            // SAFETY: the function came with this pointer for this purpose, and runs once.
-            unsafe { drop(self.pointer) };
-        }
-    }
-}
-
-fn verdict(status: carrick_status) -> Result<()> {
-    if status >= 0 {
-        return Ok(());
-    }
-    Err(Error::with_detail(Kind::Handler, "handle", format!("the handler returned {status}")))
-}
 
 fn overload(value: i32) -> Result<Overload> {
     match value {
@@ -239,8 +185,15 @@ pub unsafe extern "C" fn carrick_message_server_options_init(
     })
 }
 
-fn make(handle: ServerHandle, serve: Serve) -> *mut carrick_server {
-    give(Server { handle, serve: Mutex::new(Some(serve)), thread: Mutex::new(None), pid: std::process::id() })
+fn make(id: u64, handle: ServerHandle, serve: Serve) -> *mut carrick_server {
+    give(Server {
+        id,
+        handle,
+        serve: Mutex::new(Some(serve)),
+        thread: Mutex::new(None),
+        outcome: Mutex::new(None),
+        pid: std::process::id(),
+    })
 }
 
 /// Binds a server with a blocking handler per connection; options may be NULL. out_server is OWNED. user_data is
@@ -281,19 +234,22 @@ pub unsafe extern "C" fn carrick_stream_server_bind(
             drain: span(o.drain_ns),
         };
         let server = StreamServer::bind(&address, options)?;
-        let user = UserData { pointer: user_data, drop: drop_user_data };
+        let user = Arc::new(UserData::new(user_data, drop_user_data));
+        let id = user.server();
         let handle = server.handle();
         let serve = move || {
-            server.serve(move |session: &server::Session<'_>| {
+            let mine = Arc::clone(&user);
+            mine.after(server.serve(move |session: &server::Session<'_>| {
                 let user = &user;
+                let _inside = Inside::enter(user.server());
                 let stream = Handle::borrowed::<carrick_stream>(session.stream.clone());
                 let session =
                     Handle::borrowed::<carrick_session>(Session { stream, peer: session.peer.clone() });
                 // SAFETY: the caller gave this function for this purpose; the session outlives the call.
-                verdict(unsafe { handler(user.pointer, session.as_c::<carrick_session>()) })
-            })
+                verdict(unsafe { handler(user.pointer(), session.as_c::<carrick_session>()) })
+            }))
         };
-        write(out_server, make(handle, Box::new(serve)));
+        write(out_server, make(id, handle, Box::new(serve)));
         Ok(())
     })
 }
@@ -330,17 +286,20 @@ pub unsafe extern "C" fn carrick_message_server_bind(
             drain: span(o.drain_ns),
         };
         let server = MessageServer::bind(&address, options)?;
-        let user = UserData { pointer: user_data, drop: drop_user_data };
+        let user = Arc::new(UserData::new(user_data, drop_user_data));
+        let id = user.server();
         let handle = server.handle();
         let serve = move || {
-            server.serve(move |request: &mut Request<'_>| {
+            let mine = Arc::clone(&user);
+            mine.after(server.serve(move |request: &mut Request<'_>| {
                 let user = &user;
+                let _inside = Inside::enter(user.server());
                 let request = Handle::borrowed::<carrick_request>(Borrowed::new(request));
                 // SAFETY: the caller gave this function for this purpose; the request outlives the call.
-                verdict(unsafe { handler(user.pointer, request.as_c::<carrick_request>()) })
-            })
+                verdict(unsafe { handler(user.pointer(), request.as_c::<carrick_request>()) })
+            }))
         };
-        write(out_server, make(handle, Box::new(serve)));
+        write(out_server, make(id, handle, Box::new(serve)));
         Ok(())
     })
 }
@@ -371,18 +330,21 @@ pub unsafe extern "C" fn carrick_datagram_server_bind(
             options.max_length = max_length;
         }
         let server = DatagramServer::bind(&address, options)?;
-        let user = UserData { pointer: user_data, drop: drop_user_data };
+        let user = Arc::new(UserData::new(user_data, drop_user_data));
+        let id = user.server();
         let handle = server.handle();
         let serve = move || {
-            server.serve(move |data: &[u8], peer: &Address| {
+            let mine = Arc::clone(&user);
+            mine.after(server.serve(move |data: &[u8], peer: &Address| {
                 let user = &user;
+                let _inside = Inside::enter(user.server());
                 let peer = peer.to_string();
                 let mut reply = vec![0; REPLY_MAX];
                 let mut length = usize::MAX;
                 // SAFETY: the caller gave this function for this purpose; all memory outlives the call.
                 let status = unsafe {
                     handler(
-                        user.pointer,
+                        user.pointer(),
                         data.as_ptr(),
                         data.len(),
                         peer.as_ptr().cast(),
@@ -405,9 +367,9 @@ pub unsafe extern "C" fn carrick_datagram_server_bind(
                 }
                 reply.truncate(length);
                 Ok(Some(reply))
-            })
+            }))
         };
-        write(out_server, make(handle, Box::new(serve)));
+        write(out_server, make(id, handle, Box::new(serve)));
         Ok(())
     })
 }
@@ -422,6 +384,30 @@ impl Server {
 
     fn check_pid(&self, operation: &'static str) -> Result<()> {
         if self.pid == std::process::id() { Ok(()) } else { Err(Error::new(Kind::Forked, operation)) }
+    }
+
+    /// Waits for the serving thread, which is about to end.
+    fn join(&self) {
+        // Held while joining, so that everyone who waits sees the end.
+        let mut thread = lock(&self.thread);
+        if let Some(thread) = thread.take() {
+            let ended = thread.join().unwrap_or_else(|_| Err(Error::new(Kind::Panic, "serve")));
+            *lock(&self.outcome) = Some(ended);
+        }
+    }
+
+    /// For what waits until handlers have returned: one of them must not.
+    fn check_outside(&self, operation: &'static str) -> Result<()> {
+        self.check_pid(operation)?;
+        if !Inside::of(self.id) {
+            return Ok(());
+        }
+        Err(Error::with_detail(
+            Kind::Reentrant,
+            operation,
+            "this thread runs a handler of the server, which would wait for itself: \
+             use carrick_server_request_shutdown",
+        ))
     }
 }
 
@@ -449,42 +435,42 @@ pub unsafe extern "C" fn carrick_server_start(server: *const carrick_server) -> 
 
 /// Shuts down and waits for the end: what runs may finish within timeout_ns, then it is cut off. A server that never
 /// served is shut down at once.
-/// Codes: E_TIMEOUT (a handler did not return although its connection was closed), E_FORKED, E_NULL. ANY thread, not
-/// in a handler of this server. Since 0.1.
+/// Codes: E_TIMEOUT (a handler did not return although its connection was closed), E_REENTRANT (in a handler of this
+/// server), E_FORKED, E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_server_shutdown(
     server: *const carrick_server,
     timeout_ns: i64,
 ) -> carrick_status {
     on(server, "shut down", |server| {
-        server.check_pid("shut down")?;
+        server.check_outside("shut down")?;
         let unserved = lock(&server.serve).take();
         if unserved.is_some() {
             return Ok(());
         }
-        server.handle.shutdown(Deadline::from_nanos(timeout_ns))
+        server.handle.shutdown(Deadline::from_nanos(timeout_ns))?;
+        server.join();
+        Ok(())
     })
 }
 
 /// Begins the shutdown and returns at once. ANY thread; safe in a signal handler and in a server's own handler, with a
 /// server that is not freed meanwhile.
-/// Codes: E_NULL. Since 0.1.
+/// Codes: E_FORKED, E_NULL. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_server_request_shutdown(server: *const carrick_server) -> carrick_status {
-    match handle(server, "request shutdown") {
-        Ok(handle) => {
-            handle.value.handle.request_shutdown();
-            0
-        }
-        Err(error) => error.kind().code(),
-    }
+    on_any(server, "request shutdown", |server| {
+        server.check_pid("request shutdown")?;
+        server.handle.request_shutdown();
+        Ok(())
+    })
 }
 
 /// Cuts everything off at once and returns without waiting for the end.
 /// Codes: E_FORKED, E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_server_abort(server: *const carrick_server) -> carrick_status {
-    on(server, "abort server", |server| {
+    on_any(server, "abort server", |server| {
         server.check_pid("abort server")?;
         server.handle.abort();
         Ok(())
@@ -492,30 +478,26 @@ pub unsafe extern "C" fn carrick_server_abort(server: *const carrick_server) -> 
 }
 
 /// Waits until serving has ended. With a server that was started it returns how it ended.
-/// Codes: E_TIMEOUT, E_STATE (it was never started), E_FORKED, E_NULL. ANY thread, not in a handler of this server.
-/// Since 0.1.
+/// Codes: E_TIMEOUT, E_STATE (it was never started), E_REENTRANT (in a handler of this server), E_FORKED, E_NULL.
+/// ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_server_wait(
     server: *const carrick_server,
     timeout_ns: i64,
 ) -> carrick_status {
     on(server, "wait for server", |server| {
-        server.check_pid("wait for server")?;
+        server.check_outside("wait for server")?;
         if lock(&server.serve).is_some() {
             return Err(Error::with_detail(Kind::State, "wait for server", "it was never started"));
         }
         server.handle.wait(Deadline::from_nanos(timeout_ns))?;
-        let thread = lock(&server.thread).take();
-        match thread.map(JoinHandle::join) {
-            None => Ok(()),
-            Some(Ok(ended)) => ended,
-            Some(Err(_)) => Err(Error::new(Kind::Panic, "serve")),
-        }
+        server.join();
+        lock(&server.outcome).take().unwrap_or(Ok(()))
     })
 }
 
 /// Writes where the server listens as text, without a final zero; the port is the one the kernel chose for 0.
-/// Codes: E_BUFFER (out_len has the length needed), E_NULL. ANY thread. Since 0.1.
+/// Codes: E_BUFFER (out_len has the length needed), E_FORKED, E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_server_address(
     server: *const carrick_server,
@@ -524,6 +506,7 @@ pub unsafe extern "C" fn carrick_server_address(
     out_len: *mut usize,
 ) -> carrick_status {
     on(server, "get address", |server| {
+        server.check_pid("get address")?;
         put(server.handle.address(), buffer, buffer_cap, out_len, "get address")
     })
 }
@@ -534,7 +517,7 @@ pub const CARRICK_STATS_COUNT: usize = 11;
 /// Writes up to stats_cap counters: connections accepted, connections open now, connections rejected, requests handled,
 /// bytes received, bytes sent, handlers that failed, failed authentications, connections cut off for breaking a limit,
 /// failures of accept, nanoseconds spent in handlers. Later versions may have more. out_count is how many were written.
-/// Codes: E_NULL. ANY thread. Since 0.1.
+/// Codes: E_FORKED, E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_server_stats(
     server: *const carrick_server,
@@ -543,6 +526,7 @@ pub unsafe extern "C" fn carrick_server_stats(
     out_count: *mut usize,
 ) -> carrick_status {
     on(server, "get statistics", |server| {
+        server.check_pid("get statistics")?;
         output(out_count, "out_count", "get statistics")?;
         if stats.is_null() && stats_cap > 0 {
             return Err(null("get statistics", "stats"));
@@ -581,19 +565,19 @@ pub unsafe extern "C" fn carrick_stats_name(
 }
 
 /// Frees a server. One that still serves on a thread of its own is cut off and waited for; in a child of fork it is
-/// only forgotten. NULL does nothing. Not in a handler of this server; nobody else may be inside. Since 0.1.
+/// only forgotten. NULL does nothing; nor does a call in a handler of this server, which carrick_last_error tells (call
+/// carrick_server_request_shutdown there and free it elsewhere). Nobody else may be inside. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_server_free(server: *mut carrick_server) {
     let _ = boundary("free", || {
-        let Ok(live) = handle(server.cast_const(), "free") else { return Ok(()) };
+        let Ok(live) = live(server.cast_const(), "free") else { return Ok(()) };
         if live.value.pid != std::process::id() {
             return Ok(());
         }
-        let thread = lock(&live.value.thread).take();
-        if let Some(thread) = thread {
+        live.value.check_outside("free server")?;
+        if lock(&live.value.thread).is_some() {
             live.value.handle.abort();
-            // How it ended no longer matters.
-            let _ = thread.join();
+            live.value.join();
         }
         free(server);
         Ok(())

@@ -2,7 +2,7 @@
 //! A connection of a stream server in the hands of its handler.
 
 use crate::address::put;
-use crate::boundary::on;
+use crate::boundary::{boundary, on};
 use crate::handle::{Handle, opaque};
 use crate::memory::{output, write};
 use crate::status::carrick_status;
@@ -52,5 +52,8 @@ pub unsafe extern "C" fn carrick_session_peer(
 /// handler it does nothing. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn carrick_about_to_block() {
-    carrick::server::about_to_block();
+    let _ = boundary("about to block", || {
+        carrick::server::about_to_block();
+        Ok(())
+    });
 }

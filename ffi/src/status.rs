@@ -153,8 +153,8 @@ pub unsafe extern "C" fn carrick_last_error(
     buffer_cap: usize,
     out_len: *mut usize,
 ) -> carrick_status {
-    let text = with_last(|last| last.text.clone());
     boundary("get last error", || {
+        let text = with_last(|last| last.text.clone()).unwrap_or_default();
         copy_out(text.as_bytes(), buffer.cast(), buffer_cap, out_len, "get last error")
     })
 }
@@ -162,7 +162,7 @@ pub unsafe extern "C" fn carrick_last_error(
 /// The errno behind the last failing call of this thread, 0 where it had none. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub extern "C" fn carrick_last_os_error() -> i32 {
-    with_last(|last| last.errno)
+    with_last(|last| last.errno).unwrap_or(0)
 }
 
 #[cfg(test)]

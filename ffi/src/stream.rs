@@ -2,7 +2,7 @@
 //! Connected byte streams.
 
 use crate::address::{parse, put};
-use crate::boundary::{boundary, on};
+use crate::boundary::{boundary, on, on_any};
 use crate::handle::{free, give, opaque};
 use crate::memory::{bytes, bytes_mut, output, write};
 use crate::option;
@@ -266,7 +266,7 @@ pub unsafe extern "C" fn carrick_stream_fd(
 /// Codes: E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_stream_close(stream: *const carrick_stream) -> carrick_status {
-    on(stream, "close", |socket| {
+    on_any(stream, "close", |socket| {
         socket.close();
         Ok(())
     })

@@ -3,6 +3,7 @@
 #include "harness.h"
 
 #include <dirent.h>
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +28,8 @@ static int run_one(const struct test *test)
     fflush(NULL);
     child = fork();
     if (child == 0) {
+        /* A group of its own, so that nothing of the test outlives it. */
+        setpgid(0, 0);
         int before = open_descriptors();
         alarm(WATCHDOG_SECONDS);
         test->run();
@@ -38,6 +41,11 @@ static int run_one(const struct test *test)
     }
     if (child < 0 || waitpid(child, &status, 0) != child)
         return 0;
+    if (kill(-child, SIGKILL) == 0) {
+        fprintf(stderr, "%s: left a process behind\n", test->name);
+        if (status == 0)
+            return 0;
+    }
     if (WIFSIGNALED(status))
         fprintf(stderr, "%s: ended by signal %d%s\n", test->name, WTERMSIG(status),
                 WTERMSIG(status) == 14 ? " (watchdog)" : "");
