@@ -26,6 +26,11 @@ pub(crate) fn join(crew: Arc<dyn Relief>) {
     CREW.set(Some(crew));
 }
 
+/// This thread works for nobody from here on.
+pub(crate) fn leave() {
+    CREW.set(None);
+}
+
 /// Runs a job that keeps the lead.
 pub(crate) fn run(ticket: u64, job: impl FnOnce()) {
     TICKET.set(ticket);

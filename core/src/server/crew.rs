@@ -90,11 +90,12 @@ pub(crate) struct Crew<S: Source> {
     spawn: Spawn,
     lead: AtomicU64,
     score: AtomicI32,
-    roster: Mutex<Roster>,
+    /// Outlives the crew: a worker strikes itself off only when it has let go of everything else.
+    roster: Arc<Mutex<Roster>>,
     /// A follower may have the lead.
     freed: Condvar,
     /// A worker has left.
-    left: Condvar,
+    left: Arc<Condvar>,
     asleep: AtomicBool,
     monitor: OnceLock<Thread>,
 }
@@ -133,9 +134,9 @@ impl<S: Source> Crew<S> {
             spawn,
             lead: AtomicU64::new(0),
             score: AtomicI32::new(0),
-            roster: Mutex::default(),
+            roster: Arc::default(),
             freed: Condvar::new(),
-            left: Condvar::new(),
+            left: Arc::default(),
             asleep: AtomicBool::new(false),
             monitor: OnceLock::new(),
         })
@@ -281,15 +282,23 @@ impl<S: Source> Crew<S> {
         self.score.load(Ordering::Relaxed) >= EAGER
     }
 
-    fn work(self: &Arc<Self>) {
+    fn work(self: Arc<Self>) {
         self.lock().starting -= 1;
-        blocking::join(Arc::<Self>::clone(self));
+        blocking::join(Arc::<Self>::clone(&self));
         let mut worker = S::Worker::default();
         while self.follow() && self.lead_on(&mut worker) {}
-        self.lock().workers -= 1;
-        self.left.notify_all();
+        drop(worker);
+        let (roster, left) = (Arc::clone(&self.roster), Arc::clone(&self.left));
+        let monitor = self.monitor.get().cloned();
+        // Who waits for the crew to end finds its descriptors closed and its handler dropped.
+        blocking::leave();
+        drop(self);
+        roster.lock().unwrap_or_else(PoisonError::into_inner).workers -= 1;
+        left.notify_all();
         // The monitor may sleep because this one led.
-        self.unpark_monitor();
+        if let Some(monitor) = monitor {
+            monitor.unpark();
+        }
     }
 
     /// Leads until the lead is lost (true) or the server stops (false).
@@ -325,5 +334,44 @@ impl<S: Source> Crew<S> {
         // ORDER crew-score: a hint; which worker's view counts makes no difference.
         self.score.fetch_add(if quick { -1 } else { 1 }, Ordering::Relaxed);
         self.score.fetch_min(EAGER * 4, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::{MessageOptions, MessageServer, Request};
+    use crate::{Connection, Format, Stream};
+
+    #[test]
+    fn when_serving_has_ended_nobody_holds_the_handler_any_more() {
+        for _ in 0..50 {
+            let held = Arc::new(());
+            let mine = Arc::clone(&held);
+            let server =
+                MessageServer::bind(&"127.0.0.1:0".parse().unwrap(), MessageOptions::default()).unwrap();
+            let handle = server.handle();
+            let serving = thread::spawn(move || {
+                server.serve(move |request: &mut Request<'_>| {
+                    let _ = &mine;
+                    // Several threads of the crew take part.
+                    crate::server::about_to_block();
+                    request.reply(b"")
+                })
+            });
+            let connections: Vec<Connection> = (0..4)
+                .map(|_| Stream::connect(handle.address(), Deadline::NEVER).unwrap())
+                .map(|stream| Connection::new(stream, Format::MULTIPROCESSING))
+                .collect();
+            for connection in &connections {
+                connection.send(b"x", Deadline::NEVER).unwrap();
+            }
+            for connection in &connections {
+                connection.recv(Deadline::NEVER).unwrap();
+            }
+            handle.shutdown(Deadline::NEVER).unwrap();
+            serving.join().unwrap().unwrap();
+            assert_eq!(Arc::strong_count(&held), 1);
+        }
     }
 }
