@@ -51,7 +51,8 @@ class Library:
     """One way to run the scripts."""
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.prefix = [sys.executable, "-X", "utf8"]
+        # In development mode a socket that is left open is a warning, and so a difference.
+        self.prefix = [sys.executable, "-X", "utf8", "-X", "dev"]
         self.folder = folder / name
         self.folder.mkdir()
         for script in SCRIPTS.values():
