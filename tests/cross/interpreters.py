@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """The stock CPython interpreters of this machine, found through pyenv and PATH.
 
-A pyenv shim that is not enabled, a virtual environment and a broken interpreter are left out; so is another
-way to the same interpreter. `discover` sorts by version, and `one_per_minor` keeps one for each X.Y.
+A virtual environment and a broken interpreter are left out; so is another way to the same interpreter. `discover` sorts by version, and `one_per_minor` keeps one for each X.Y.
 """
 
 from __future__ import annotations
@@ -63,10 +62,13 @@ def _pyenv_root() -> Path | None:
 
 def _candidates() -> Iterable[Path]:
     names = [f"python{OLDEST[0]}.{minor}" for minor in range(OLDEST[1], NEWEST[1] + 1)]
-    if (root := _pyenv_root()) is not None:
+    root = _pyenv_root()
+    if root is not None:
         yield from sorted((root / "versions").glob("*/bin/python"))
     for folder in os.get_exec_path():
-        yield from (Path(folder, name) for name in names)
+        # A shim takes seconds to say no, and what it leads to has been seen above.
+        if root is None or Path(folder) != root / "shims":
+            yield from (Path(folder, name) for name in names)
 
 
 def probe(executable: str | os.PathLike[str]) -> Interpreter | None:
@@ -87,7 +89,7 @@ def discover() -> list[Interpreter]:
     asked: set[str] = set()
     found: dict[str, Interpreter] = {}
     for path in _candidates():
-        resolved = str(path) if "shims" in path.parts else os.path.realpath(path)
+        resolved = os.path.realpath(path)
         if resolved in asked or not os.access(path, os.X_OK):
             continue
         asked.add(resolved)
