@@ -69,7 +69,10 @@ impl carrick_format {
                 } else {
                     ByteOrder::Little
                 };
-                let width = u8::try_from(o.width).unwrap_or(0);
+                let width = u8::try_from(o.width).map_err(|_| {
+                    let detail = format!("width {}; a length is 1, 2, 4 or 8 bytes wide", o.width);
+                    Error::with_detail(Kind::Invalid, operation, detail)
+                })?;
                 Format::custom(width, order, flag(o.is_signed, "is_signed", operation)?)?
             }
             other => {

@@ -11,7 +11,7 @@ mod boundary;
 mod handle;
 mod memory;
 #[cfg(feature = "panic-test")]
-mod panic_test;
+pub mod panic_test;
 
 pub mod status;
 
