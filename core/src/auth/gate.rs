@@ -100,9 +100,7 @@ impl Gate {
     /// # Errors
     /// `Invalid` for a digest outside the policy, `Os` when no descriptors are left.
     pub fn new(options: AuthOptions) -> Result<Self> {
-        if options.scheme == super::Scheme::Multiprocessing {
-            options.policy.check("make gate")?;
-        }
+        options.check()?;
         let lobby = Mutex::new(Arc::new(Lobby::new()?));
         Ok(Self { options, arrivals: Spin::default(), steps: Spin::default(), lobby })
     }
