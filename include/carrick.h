@@ -871,7 +871,7 @@ carrick_status carrick_datagram_unbound(const char *peer,
                                         struct carrick_datagram **out_datagram);
 
 /**
- * Adopts a datagram socket. The descriptor is CONSUMED (a duplicate is used).
+ * Adopts a datagram socket. The descriptor is CONSUMED (a duplicate is used); out_datagram is OWNED.
  * Codes: E_INVALID, E_OS (EBADF, ENOTSOCK), E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_datagram_from_fd(int32_t fd, struct carrick_datagram **out_datagram);
@@ -987,7 +987,8 @@ carrick_status carrick_listener_bind(const char *address,
                                      struct carrick_listener **out_listener);
 
 /**
- * Adopts a listening socket and makes it non-blocking. The descriptor is CONSUMED (a duplicate is used).
+ * Adopts a listening socket and makes it non-blocking. The descriptor is CONSUMED (a duplicate is used);
+ * out_listener is OWNED.
  * Codes: E_INVALID, E_OS (EBADF, ENOTSOCK), E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_listener_from_fd(int32_t fd, struct carrick_listener **out_listener);

@@ -47,7 +47,7 @@ pub unsafe extern "C" fn carrick_datagram_unbound(
     })
 }
 
-/// Adopts a datagram socket. The descriptor is CONSUMED (a duplicate is used).
+/// Adopts a datagram socket. The descriptor is CONSUMED (a duplicate is used); out_datagram is OWNED.
 /// Codes: E_INVALID, E_OS (EBADF, ENOTSOCK), E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_datagram_from_fd(

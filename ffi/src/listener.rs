@@ -87,7 +87,8 @@ pub unsafe extern "C" fn carrick_listener_bind(
     })
 }
 
-/// Adopts a listening socket and makes it non-blocking. The descriptor is CONSUMED (a duplicate is used).
+/// Adopts a listening socket and makes it non-blocking. The descriptor is CONSUMED (a duplicate is used);
+/// out_listener is OWNED.
 /// Codes: E_INVALID, E_OS (EBADF, ENOTSOCK), E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_listener_from_fd(
