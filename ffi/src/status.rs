@@ -213,4 +213,55 @@ mod tests {
         }
         assert_eq!(text(carrick_status_name(12345)), "CARRICK_E_UNKNOWN");
     }
+
+    fn errno_name(errno: Option<i32>) -> &'static str {
+        match errno {
+            None => "none",
+            Some(libc::EINVAL) => "EINVAL",
+            Some(libc::EFAULT) => "EFAULT",
+            Some(libc::ENOBUFS) => "ENOBUFS",
+            Some(libc::EPROTONOSUPPORT) => "EPROTONOSUPPORT",
+            Some(libc::ENOMEM) => "ENOMEM",
+            Some(libc::EDEADLK) => "EDEADLK",
+            Some(libc::EBADF) => "EBADF",
+            Some(libc::ETIMEDOUT) => "ETIMEDOUT",
+            Some(libc::EAGAIN) => "EAGAIN",
+            Some(libc::EINTR) => "EINTR",
+            Some(libc::EBADMSG) => "EBADMSG",
+            Some(libc::EMSGSIZE) => "EMSGSIZE",
+            Some(libc::EOWNERDEAD) => "EOWNERDEAD",
+            Some(other) => panic!("errno {other} has no name here: add it"),
+        }
+    }
+
+    #[test]
+    fn the_page_of_errors_and_the_python_table_are_those_of_the_core() {
+        let page = include_str!("../../docs/errors.md");
+        let python = include_str!("../../python/carrick/_errors.py");
+        let rows: Vec<Vec<&str>> = page
+            .lines()
+            .filter(|line| line.starts_with("| -"))
+            .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+            .collect();
+        assert_eq!(rows.len(), Kind::ALL.len(), "a row for each kind and a kind for each row");
+        for (kind, row) in Kind::ALL.iter().zip(&rows) {
+            let entry = format!("    \"{}\": ", kind.name());
+            let class = python
+                .lines()
+                .find_map(|line| line.strip_prefix(&entry)?.strip_suffix(','))
+                .unwrap_or_else(|| panic!("python/carrick/_errors.py has no {}", kind.name()));
+            let expected = [
+                kind.code().to_string(),
+                format!("`CARRICK_{}`", kind.name()),
+                kind.text().to_owned(),
+                errno_name(kind.errno()).to_owned(),
+                format!("`carrick.{class}` (`{}`)", kind.python_class()),
+            ];
+            assert_eq!(row.get(..5), Some(&expected.each_ref().map(String::as_str)[..]));
+            assert_eq!(row.len(), 7, "{}: when it comes and what to do", kind.name());
+            assert!(row.iter().skip(5).all(|text| text.ends_with('.')), "{}", kind.name());
+        }
+        let listed = python.lines().filter(|line| line.starts_with("    \"E_")).count();
+        assert_eq!(listed, Kind::ALL.len());
+    }
 }
