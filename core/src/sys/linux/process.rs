@@ -28,7 +28,20 @@ pub(crate) fn fork_child() -> io::Result<ForkOutcome> {
     if pid == 0 {
         return Ok(ForkOutcome::Child);
     }
-    let fd = syscall!(syscall(libc::SYS_pidfd_open, pid, 0))?;
+    let fd = match syscall!(syscall(libc::SYS_pidfd_open, pid, 0)) {
+        Ok(fd) => fd,
+        Err(error) => {
+            // Without a descriptor nobody could wait for this child or end it.
+            let _ = syscall!(kill(pid, libc::SIGKILL));
+            let nowhere: *mut libc::c_int = std::ptr::null_mut();
+            while let Err(e) = syscall!(waitpid(pid, nowhere, 0)) {
+                if e.raw_os_error() != Some(libc::EINTR) {
+                    break;
+                }
+            }
+            return Err(error);
+        }
+    };
     let fd = RawFd::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EMFILE))?;
     // SAFETY: pidfd_open has just made this descriptor.
     Ok(ForkOutcome::Parent(ProcessHandle { pid, fd: unsafe { OwnedFd::from_raw_fd(fd) } }))
