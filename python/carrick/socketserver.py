@@ -376,15 +376,14 @@ class ThreadingMixIn(_standard.ThreadingMixIn):
             super().server_close()
             return
         deadline = time.monotonic() + timeout
-        threads = self._threads
-        self._threads = _standard._NoThreads()
+        # The standard method waits for these without a limit.
+        threads = vars(self).pop("_threads", None)
         try:
             super().server_close()
         finally:
-            self._threads = threads
-        running = (
-            [thread for thread in threads if not _joined(thread, deadline)] if threads is not None else []
-        )
+            if threads is not None:
+                self._threads = threads
+        running = [thread for thread in threads or () if not _joined(thread, deadline)]
         if running:
             raise TimeoutError(f"server_close: {len(running)} requests still run after {timeout} s")
 

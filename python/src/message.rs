@@ -8,7 +8,7 @@ use crate::connection::{seconds, span};
 use crate::errors::{OrRaise, raise};
 use crate::request::{Request, python_address};
 use crate::socket::format;
-use crate::stream::{overload, serve_interruptibly, spawner, stats};
+use crate::stream::{Held, overload, serve_interruptibly, spawner, stats};
 use carrick::server::{self, MessageOptions, ServerHandle};
 use carrick::{Address, Error, Kind, ListenOptions};
 use pyo3::exceptions::PyTypeError;
@@ -146,6 +146,7 @@ impl MessageServer {
             let detail = "this server is serving, or has served: make another";
             return Err(raise(py, &Error::with_detail(Kind::State, "serve", detail)));
         };
+        let handler = Held::new(handler);
         let handle = move |request: &mut server::Request<'_>| answer(&handler, request);
         serve_interruptibly(py, &self.handle, move || server.serve_on(handle, spawner(start)))
     }
@@ -188,13 +189,14 @@ impl MessageServer {
     }
 }
 
-fn answer(handler: &Py<PyAny>, request: &mut server::Request<'_>) -> carrick::Result<()> {
+fn answer(handler: &Held, request: &mut server::Request<'_>) -> carrick::Result<()> {
     let failed = || Error::new(Kind::Handler, "handle request");
     let outcome = Python::try_attach(|py| {
+        let Ok(handler) = handler.bind(py) else { return Err(()) };
         let object = Request::new(py, request.body(), request.peer().clone(), request.connection());
         let run = || -> PyResult<()> {
             let object = Bound::new(py, object)?;
-            let result = handler.bind(py).call1((&object,))?;
+            let result = handler.call1((&object,))?;
             let (replies, close) = object.get().take();
             for reply in &replies {
                 request.reply(View::get(reply.bind(py))?.bytes()).or_raise(py)?;
@@ -207,7 +209,7 @@ fn answer(handler: &Py<PyAny>, request: &mut server::Request<'_>) -> carrick::Re
             }
             Ok(())
         };
-        run().map_err(|error| error.write_unraisable(py, Some(handler.bind(py))))
+        run().map_err(|error| error.write_unraisable(py, Some(handler)))
     });
     match outcome {
         Some(Ok(())) => Ok(()),

@@ -32,11 +32,38 @@ impl Job {
     }
 }
 
+/// A Python object that a thread of Rust's may be the last to hold.
+///
+/// Dropped by a thread that is not attached, a `Py` would be kept until somebody next enters this module, and
+/// with it the server and its descriptors.
+pub(crate) struct Held(Option<Py<PyAny>>);
+
+impl Held {
+    pub(crate) fn new(object: Py<PyAny>) -> Self {
+        Self(Some(object))
+    }
+
+    /// The object, in an attached thread.
+    pub(crate) fn bind<'py>(&self, py: Python<'py>) -> PyResult<&Bound<'py, PyAny>> {
+        let gone = || raise(py, &Error::new(Kind::State, "call Python"));
+        self.0.as_ref().map(|object| object.bind(py)).ok_or_else(gone)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let object = self.0.take();
+        // Without an interpreter there is nothing to give the object back to.
+        let _ = Python::try_attach(move |_| drop(object));
+    }
+}
+
 /// Starts threads by calling `start(job)`.
 pub(crate) fn spawner(start: Py<PyAny>) -> Spawn {
+    let start = Held::new(start);
     Box::new(move |body| {
         let job = Job { body: Mutex::new(Some(body)) };
-        let started = Python::try_attach(|py| start.call1(py, (job,)).map(drop));
+        let started = Python::try_attach(|py| start.bind(py)?.call1((job,)).map(drop));
         match started {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => Err(std::io::Error::other(error.to_string())),
@@ -90,7 +117,7 @@ pub(crate) fn serve_interruptibly(
 pub(crate) struct StreamServer {
     handle: ServerHandle,
     server: Mutex<Option<carrick::server::StreamServer>>,
-    attend: Arc<Py<PyAny>>,
+    attend: Arc<Held>,
     start: Mutex<Option<Py<PyAny>>>,
 }
 
@@ -118,7 +145,7 @@ impl StreamServer {
         Ok(Self {
             handle: server.handle(),
             server: Mutex::new(Some(server)),
-            attend: Arc::new(handle),
+            attend: Arc::new(Held::new(handle)),
             start: Mutex::new(Some(start)),
         })
     }
@@ -134,7 +161,8 @@ impl StreamServer {
         let handler = move |session: &Session<'_>| {
             let fd = session.take()?.into_raw_fd();
             let outcome = Python::try_attach(|py| {
-                let called = python_address(py, session.peer).and_then(|peer| attend.call1(py, (fd, peer)));
+                let called =
+                    python_address(py, session.peer).and_then(|peer| attend.bind(py)?.call1((fd, peer)));
                 called.map(drop).map_err(|error| error.write_unraisable(py, None))
             });
             match outcome {
