@@ -388,6 +388,8 @@ impl Reader {
         body: &mut impl Body,
         deadline: Deadline,
     ) -> Result<()> {
+        // What the receiver had before is no part of the frame.
+        let before = body.written().len();
         let kept = std::mem::take(&mut self.kept);
         let mut left = length - copy_into(body, &kept, length)?;
         let ahead = self.ahead.get(self.start..).unwrap_or_default();
@@ -409,7 +411,7 @@ impl Reader {
                     left -= n as u64;
                 }
                 Err(error) => {
-                    self.kept = body.written().to_vec();
+                    self.kept = body.written().get(before..).unwrap_or_default().to_vec();
                     return Err(error);
                 }
             }
