@@ -72,6 +72,10 @@ impl Address {
         };
         match self {
             Self::Ip(address) => Ok(SockAddr::from(*address)),
+            // The kernel would end the path there; in front it would make it an abstract name.
+            Self::Unix(path) if path.as_os_str().as_bytes().contains(&0) => {
+                Err(Error::with_detail(Kind::Invalid, operation, "a path with a zero byte in it"))
+            }
             Self::Unix(path) => unix(path.as_os_str().as_bytes()),
             Self::Abstract(name) => unix(&[&[0], name.as_slice()].concat()),
             Self::Unnamed => {
