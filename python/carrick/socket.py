@@ -26,27 +26,18 @@ class socket(_standard.socket):
 
     def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
         """Receive up to ``bufsize`` bytes; ``b""`` is the end of the stream."""
-        if not flags and self._plain():
-            data = _recv(self, bufsize)
-            if data is not None:
-                return data
-        return super().recv(bufsize, flags)
+        data = None if flags else _recv(self, bufsize)
+        return super().recv(bufsize, flags) if data is None else data
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         """Send what the socket takes of ``data`` and return how many bytes that was."""
-        if not flags and self._plain():
-            sent = _send(self, data)
-            if sent is not None:
-                return sent
-        return super().send(data, flags)
+        sent = None if flags else _send(self, data)
+        return super().send(data, flags) if sent is None else sent
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         """Send all of ``data``."""
-        if flags or not self._plain() or not _sendall(self, data):
+        if flags or not _sendall(self, data):
             super().sendall(data, flags)
-
-    def _plain(self) -> bool:
-        return self.fileno() >= 0
 
     def accept(self) -> tuple["socket", Any]:
         """Wait for a connection and return it with the address it comes from."""

@@ -26,6 +26,12 @@ fn transport(socket: &Bound<'_, PyAny>) -> PyResult<Borrowed<'static>> {
     Ok(Borrowed::new(lend(fd)?, true))
 }
 
+/// The same, or None for a closed socket, of which the standard method says the right thing.
+fn open(socket: &Bound<'_, PyAny>) -> PyResult<Option<Borrowed<'static>>> {
+    let fd: RawFd = socket.call_method0(intern!(socket.py(), "fileno"))?.extract()?;
+    if fd < 0 { Ok(None) } else { Ok(Some(Borrowed::new(lend(fd)?, true))) }
+}
+
 /// Until when a blocking socket may wait; None for a non-blocking one.
 fn patience(socket: &Bound<'_, PyAny>) -> PyResult<Option<Deadline>> {
     let timeout: Option<f64> = socket.call_method0(intern!(socket.py(), "gettimeout"))?.extract()?;
@@ -40,7 +46,7 @@ pub(crate) fn sock_recv(
     bufsize: isize,
 ) -> PyResult<Option<Py<PyBytes>>> {
     let Ok(bufsize @ 1..) = usize::try_from(bufsize) else { return Ok(None) };
-    let transport = transport(socket)?;
+    let Some(transport) = open(socket)? else { return Ok(None) };
     let quick = bytes_with(py, bufsize, |room| transport.read(room, Deadline::NOW))?;
     if !would_block(&quick) {
         return quick.map(Some).map_err(|e| raise_standard(py, &e));
@@ -60,9 +66,9 @@ pub(crate) fn sock_sendall(
     let view = View::get(data)?;
     let bytes = view.bytes();
     if bytes.is_empty() {
-        return Ok(true);
+        return Ok(false);
     }
-    let transport = transport(socket)?;
+    let Some(transport) = open(socket)? else { return Ok(false) };
     let mut sent = 0;
     if bytes.len() <= QUICK {
         match transport.write(&[IoSlice::new(bytes)], Deadline::NOW) {
@@ -103,7 +109,7 @@ pub(crate) fn sock_send(
     if bytes.is_empty() || bytes.len() > QUICK {
         return Ok(None);
     }
-    let transport = transport(socket)?;
+    let Some(transport) = open(socket)? else { return Ok(None) };
     match transport.write(&[IoSlice::new(bytes)], Deadline::NOW) {
         Err(e) if e.kind() == Kind::WouldBlock => Ok(None),
         other => other.map(Some).map_err(|e| raise_standard(py, &e)),

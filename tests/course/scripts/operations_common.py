@@ -35,10 +35,11 @@ print('no-delay', s.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0)
 s.close()
 s.close()                              # the second time does nothing
 print('the end of the stream:', con.recv(1024))
-try:
-    s.send(b'too late')
-except OSError as e:
-    print('a closed socket:', errno.errorcode[e.errno])
+for call in (lambda: s.send(b'too late'), lambda: s.sendall(b''), lambda: s.recv(1)):
+    try:
+        call()
+    except OSError as e:
+        print('a closed socket:', type(e).__name__, errno.errorcode[e.errno], e)
 con.close()
 server.close()
 
