@@ -14,7 +14,18 @@ import sys
 from pathlib import Path
 
 PROTOTYPE = re.compile(r"^(?P<type>[\w\s\*]+?)(?P<name>carrick_\w+)\((?P<args>[^;]*)\);", re.M)
-HANDLES = "stream connection listener datagram poller mac gate server request session".split()
+HANDLES = [
+    "stream",
+    "connection",
+    "listener",
+    "datagram",
+    "poller",
+    "mac",
+    "gate",
+    "server",
+    "request",
+    "session",
+]
 LENT = ("request", "session")
 
 # Values of parameters by name; a name alone is the rule, function.name the exception.
@@ -127,8 +138,12 @@ def write_null(found):
                     print(f"    STATUS(CARRICK_E_INVALID, {one.call(**{f'i{i}': f'(void *)s->{other}'})});")
                     count += 1
         print("}\n")
-    print("static void each_pointer_alone_is_checked(void)\n{\n    static struct subjects s;\n    make_subjects(&s);")
-    print("    null_anywhere(&s);\n    inside_request(&s, null_request);\n    inside_session(&s, null_session);")
+    print(
+        "static void each_pointer_alone_is_checked(void)\n{\n    static struct subjects s;\n    make_subjects(&s);"
+    )
+    print(
+        "    null_anywhere(&s);\n    inside_request(&s, null_request);\n    inside_session(&s, null_session);"
+    )
     print("    free_subjects(&s);\n}\n")
     print("static void free_of_null_or_of_another_type_does_nothing(void)\n{\n    static struct subjects s;")
     print("    make_subjects(&s);")
@@ -145,10 +160,16 @@ def write_panic(found):
     print("void carrick_test_panic_next(void);\nint32_t carrick_test_panic_is_armed(void);\n")
     names = []
     for one in found:
-        if not one.params and one.kind != "void" or one.kind in ("int32_t", "uint32_t") or "char" in one.kind:
+        if (
+            (not one.params and one.kind != "void")
+            or one.kind in ("int32_t", "uint32_t")
+            or "char" in one.kind
+        ):
             continue  # They return constants or a number and cannot fail.
         names.append(one.name)
-        print(f"static void panic_{one.name}(struct subjects *s)\n{{\n    (void)s;\n    carrick_test_panic_next();")
+        print(
+            f"static void panic_{one.name}(struct subjects *s)\n{{\n    (void)s;\n    carrick_test_panic_next();"
+        )
         if one.kind == "void":
             print(f"    {one.call() if one.handle() is None else one.name + '(s->' + one.handle() + ')'};")
             if one.handle():
@@ -161,7 +182,9 @@ def write_panic(found):
             if one.handle() in ("stream", "connection", "listener", "datagram"):
                 print(f"    OK(carrick_{one.handle()}_close(s->{one.handle()}));")
             if one.handle() == "server":
-                print("    OK(carrick_server_request_shutdown(s->server));\n    OK(carrick_server_abort(s->server));")
+                print(
+                    "    OK(carrick_server_request_shutdown(s->server));\n    OK(carrick_server_abort(s->server));"
+                )
         print("    CHECK(carrick_test_panic_is_armed() == 0);\n}\n")
     print("static void every_export_survives_a_panic_and_its_handle_can_be_closed_and_freed(void)\n{")
     print("    static struct subjects s;")
@@ -179,7 +202,7 @@ def main():
     """Write the program that the command line asks for."""
     mode, header = sys.argv[1:]
     found = functions(header)
-    print("/* Written by tests/c/calls.py. */\n#include \"subjects.h\"\n")
+    print('/* Written by tests/c/calls.py. */\n#include "subjects.h"\n')
     tests, count = {"null": write_null, "panic": write_panic}[mode](found)
     print("int main(int argc, char **argv)\n{\n    static const struct test tests[] = {")
     for test in tests:

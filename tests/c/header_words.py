@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 COMMENT = r"/\*\*(?P<comment>(?:(?!\*/).)*)\*/\s*"
-FUNCTION = re.compile(COMMENT + r"(?P<type>(?:const )?\w[\w\s]*[\s\*]+)(?P<name>carrick_\w+)\((?P<args>[^;{}]*)\);", re.S)
+FUNCTION = re.compile(
+    COMMENT + r"(?P<type>(?:const )?\w[\w\s]*[\s\*]+)(?P<name>carrick_\w+)\((?P<args>[^;{}]*)\);", re.S
+)
 CALLBACK = re.compile(COMMENT + r"typedef \w+ \(\*(?P<name>carrick_\w+_fn)\)", re.S)
 OPAQUE = re.compile(COMMENT + r"typedef struct (?P<name>carrick_\w+) \1?(?P=name);".replace(r"\1?", ""), re.S)
 CONSTANT = re.compile(r"(?P<comment>/\*\*(?:(?!\*/).)*\*/\s*)?#define (?P<name>CARRICK_\w+)[ (]", re.S)
@@ -30,7 +32,9 @@ def faults(text):
             yield f"{name}: does not say since when"
         if match["type"].strip() == "carrick_status" and "Codes:" not in comment:
             yield f"{name}: does not say its codes"
-        thread = re.search(r"\b(ANY|ONE|HOME)\b", comment) or "Nobody else" in comment or name.endswith("_free")
+        thread = (
+            re.search(r"\b(ANY|ONE|HOME)\b", comment) or "Nobody else" in comment or name.endswith("_free")
+        )
         if not thread:
             yield f"{name}: no thread word"
         if re.search(r"carrick_\w+ \*\*out_", match["args"]) and not re.search(r"OWNED|BORROWED", comment):

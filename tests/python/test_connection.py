@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import carrick
-import carrick.multiprocessing.connection as connection
 import pytest
 from support import WAIT, Background, records, run, unhex
+
+import carrick
+import carrick.multiprocessing.connection as connection
 
 Ends = tuple[connection.Connection, connection.Connection]
 KEY = b"a key of the tests"
@@ -180,7 +181,11 @@ def test_a_connection_can_be_sent_through_a_connection(duplex: Ends) -> None:
 
 @pytest.mark.parametrize(
     ("body", "encoded"),
-    [pytest.param(*one[3:5], id=one[1]) for one in records("frames.txt", "frame", "decode") if one[2] == "multiprocessing"],
+    [
+        pytest.param(*one[3:5], id=one[1])
+        for one in records("frames.txt", "frame", "decode")
+        if one[2] == "multiprocessing"
+    ],
 )
 def test_messages_are_the_vectors_frames(duplex: Ends, body: str, encoded: str) -> None:
     left, right = duplex

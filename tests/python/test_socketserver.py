@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import carrick.socketserver as socketserver
 import pytest
 from support import WAIT, Background, run, serving, thread_errors
+
+import carrick.socketserver as socketserver
 
 ADDRESS = ("127.0.0.1", 0)
 
@@ -300,9 +301,23 @@ def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, 
 
     folder = tmp_path_factory.mktemp("tls")
     key, certificate = folder / "key.pem", folder / "certificate.pem"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+    ]
     subprocess.run(
-        [*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True, timeout=WAIT
+        [*command, "-keyout", str(key), "-out", str(certificate)],
+        check=True,
+        capture_output=True,
+        timeout=WAIT,
     )
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(certificate, key)
@@ -539,7 +554,7 @@ def test_an_exception_of_a_handler_goes_to_handle_error_and_serving_goes_on() ->
 
             def handle_error(self, request: Any, client_address: Any) -> None:
                 try:
-                    raise  # noqa: PLE0704  # runs inside the except block, as in the standard library
+                    raise  # runs inside the except block, as in the standard library
                 except ZeroDivisionError as error:
                     self.errors.append(error)
 

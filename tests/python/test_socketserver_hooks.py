@@ -7,10 +7,11 @@ import socket
 import threading
 from typing import Any
 
-import carrick.socketserver as socketserver
 import pytest
 from support import WAIT, serving
 from test_socketserver import ADDRESS, FORKS, Echo, ask
+
+import carrick.socketserver as socketserver
 
 BASES = [socketserver.TCPServer, socketserver.ThreadingTCPServer]
 
