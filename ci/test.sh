@@ -23,7 +23,8 @@ step() {
 step "Rust: units, vectors, properties, hostile peers, doc examples" 900 bash ci/rust_tests.sh
 step "C: both libraries" 600 bash ci/c_tests.sh
 step "Python: the package on every version found" 900 bash ci/python_tests.sh
-step "Examples in C and Rust" 600 bash ci/examples.sh
+step "Examples in Python, C and Rust" 600 bash ci/examples.sh
+step "The course on the standard library and on carrick" 660 bash ci/course.sh
 step "Installation: pkg-config, CMake, a path dependency" 600 bash ci/install_test.sh
 step "The scenario matrix" 900 bash ci/matrix.sh
 step "CPython's own tests on carrick" 1500 bash ci/conformance.sh
