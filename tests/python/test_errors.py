@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""The exceptions: held equal to the core's table, each provoked, with its code, picklable and exported."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import pickle
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from support import WAIT, Background
+
+import carrick
+import carrick.multiprocessing.connection as connection
+from carrick import _carrick, _errors
+
+TABLE = _carrick.error_table()
+CODES = {name: code for name, code, *_ in TABLE}
+
+CLASSES = [
+    getattr(carrick, name)
+    for name in carrick.__all__
+    if isinstance(getattr(carrick, name), type) and issubclass(getattr(carrick, name), carrick.Error)
+]
+
+
+@pytest.mark.parametrize("row", [pytest.param(row, id=row[0]) for row in TABLE])
+def test_every_code_has_a_class_that_is_the_standard_one_of_the_table(row: Any) -> None:
+    name, code, text, errno, standard = row
+    cls = _errors._BY_NAME[name]
+    module, _, wanted = standard.rpartition(".")
+    assert issubclass(cls, getattr(importlib.import_module(module), wanted))
+    error = _errors._from_core(code, errno, f"operation: {text}")
+    assert isinstance(error, cls) and error.code == code
+    assert text in str(error)
+    if isinstance(error, OSError) and errno is not None:
+        assert error.errno == errno
+
+
+def test_the_table_of_classes_has_no_row_that_the_core_has_not() -> None:
+    assert set(_errors._BY_NAME) == set(CODES)
+    assert all(code < 0 for code in CODES.values()) and len(set(CODES.values())) == len(CODES)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_class_is_exported_documented_and_of_carrick(cls: Any) -> None:
+    assert cls.__module__ == "carrick" and cls.__doc__
+    assert getattr(carrick, cls.__name__) is cls
+
+
+def test_no_class_is_left_out_of_the_package() -> None:
+    made = {cls for cls in vars(_errors).values() if isinstance(cls, type) and issubclass(cls, carrick.Error)}
+    assert made == set(CLASSES)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
+def test_every_exception_survives_pickling_and_copying(cls: Any, again: Callable[[Any], Any]) -> None:
+    error = cls(5, "operation: text") if issubclass(cls, OSError) else cls("operation: text")
+    error.code = -77
+    twin = again(error)
+    assert type(twin) is type(error)
+    assert (twin.args, twin.code, str(twin)) == (error.args, -77, str(error))
+
+
+def pair() -> tuple[Any, Any]:
+    """Two ends of a connection."""
+    return connection.Pipe()
+
+
+def closed_inside_a_frame() -> None:
+    left, right = pair()
+    with right:
+        with left:
+            left._send(b"\0\0\0\5ab")
+        right.recv_bytes()
+
+
+def end_of_stream() -> None:
+    left, right = pair()
+    left.close()
+    with right:
+        right.recv_bytes()
+
+
+def frame_too_large() -> None:
+    import carrick.socket
+
+    left, right = carrick.socket.socketpair()
+    with left, right:
+        left.send_frame(b"12", max_frame=1)
+
+
+def timeout() -> None:
+    import carrick.socket
+
+    left, right = carrick.socket.socketpair()
+    with left, right:
+        left.settimeout(0.01)
+        left.recv_frame()
+
+
+def would_block() -> None:
+    import carrick.socket
+
+    left, right = carrick.socket.socketpair()
+    with left, right:
+        left.setblocking(False)
+        left.recv_frame()
+
+
+def authentication() -> None:
+    left, right = pair()
+    with left, right:
+        left.send_bytes(b"garbage")
+        connection.answer_challenge(right, b"key")
+
+
+def unknown_digest() -> None:
+    _carrick.Answer(b"key", "sha257")
+
+
+def invalid() -> None:
+    import carrick.socket
+
+    left, right = carrick.socket.socketpair()
+    with left, right:
+        left.send_frame(b"", (3, "big", True))
+
+
+def state() -> None:
+    server = carrick.MessageServer(("127.0.0.1", 0), lambda request: None)
+    server.request_shutdown()
+    server.serve_forever()
+    server.serve_forever()
+
+
+def in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        carrick.MessageServer(taken.getsockname(), lambda request: None)
+
+
+PROVOKED = {
+    "E_INVALID": invalid,
+    "E_STATE": state,
+    "E_TIMEOUT": timeout,
+    "E_WOULD_BLOCK": would_block,
+    "E_EOF": end_of_stream,
+    "E_BAD_FRAME": closed_inside_a_frame,
+    "E_FRAME_TOO_LARGE": frame_too_large,
+    "E_AUTH_FAILED": authentication,
+    "E_UNKNOWN_DIGEST": unknown_digest,
+    "E_OS": in_use,
+}
+
+NOT_PROVOKED = {
+    "E_NULL": "Python has no NULL",
+    "E_VERSION": "Python has no options structs",
+    "E_BUFFER": "recv_bytes_into raises the standard class with the message, see test_connection.py",
+    "E_NOMEMORY": "MemoryError is raised by the interpreter's allocator, see test_connection.py",
+    "E_PANIC": "no panic is known",
+    "E_REENTRANT": "shutdown in a handler is allowed in Python",
+    "E_FORKED": "belongs to the C face",
+    "E_CLOSED": "the drop-ins say closed in the standard library's words",
+    "E_INTERRUPTED": "what the signal handler raised is raised, see test_signals.py",
+    "E_FULL": "queues come with a later issue",
+    "E_EMPTY": "queues come with a later issue",
+    "E_OWNER_DIED": "locks come with a later issue",
+    "E_WORKER_DIED": "pools come with a later issue",
+    "E_BROKEN": "barriers come with a later issue",
+    "E_HANDLER": "what a handler raised is reported itself, see test_message_server.py",
+}
+
+
+@pytest.mark.parametrize("name", sorted(PROVOKED))
+def test_every_code_that_python_can_see_is_provoked(name: str) -> None:
+    with pytest.raises(carrick.Error) as caught:
+        PROVOKED[name]()
+    assert caught.value.code == CODES[name]
+    assert isinstance(caught.value, _errors._BY_NAME[name])
+
+
+def test_every_code_is_provoked_or_has_a_reason() -> None:
+    assert set(PROVOKED) | set(NOT_PROVOKED) == set(CODES)
+    assert not set(PROVOKED) & set(NOT_PROVOKED)
+
+
+def test_an_errno_gets_its_own_class() -> None:
+    import errno
+
+    code = CODES["E_OS"]
+    for number, cls in {
+        errno.EPIPE: carrick.BrokenPipeError,
+        errno.ECONNRESET: carrick.ConnectionResetError,
+        errno.ECONNREFUSED: carrick.ConnectionRefusedError,
+        errno.ECONNABORTED: carrick.ConnectionAbortedError,
+        errno.ENOENT: carrick.FileNotFoundError,
+        errno.EACCES: carrick.PermissionError,
+        errno.EADDRINUSE: carrick.OSError,
+    }.items():
+        error = _errors._from_core(code, number, "text")
+        assert type(error) is cls and error.errno == number  # type: ignore[attr-defined]
+
+
+def test_errors_of_two_threads_are_their_own() -> None:
+    barrier = threading.Barrier(2)
+
+    def fail(header: bytes) -> str:
+        left, right = pair()
+        with left, right:
+            left._send(header)
+            barrier.wait(WAIT)
+            with pytest.raises(carrick.Error) as caught:
+                right.recv_bytes()
+        return str(caught.value)
+
+    one, two = Background(fail, b"\xff\xff\xff\xfe"), Background(fail, b"\x80\0\0\0")
+    assert "-2" in one.result() and "-2147483648" in two.result()
