@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=.venv/bin
 folders=()
-for folder in python tests benches examples; do
+for folder in python tests benches examples demo; do
     [ ! -d "$folder" ] || folders+=("$folder")
 done
 "$tools/ruff" check --quiet "${folders[@]}"
