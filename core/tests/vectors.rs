@@ -157,6 +157,8 @@ fn bad(name: &str, format: Format, encoded: &[u8], outcome: &str) {
 
 #[test]
 fn macs_are_those_of_cpython() {
+    // It opens a file.
+    let _test = Test::begin();
     each_record("macs.txt", &["mac"], |_, columns| {
         let [name, algorithm, key, message, tag] = columns else { panic!("{columns:?}") };
         let digest: Digest = algorithm.parse().unwrap();
@@ -174,6 +176,8 @@ fn macs_are_those_of_cpython() {
 
 #[test]
 fn challenges_are_answered_as_cpython_answers_them() {
+    // It opens a file.
+    let _test = Test::begin();
     each_record("challenges.txt", &["answer", "verify"], |kind, columns| match (kind, columns) {
         ("answer", [name, "modern", key, challenge, outcome, response]) => {
             let answer = Answer::new(&Key::new(&unhex(key)), Policy::default(), Role::Client);
