@@ -133,8 +133,8 @@ def digest(side: str, length: int, full: int) -> Callable[[Scale], float]:
 
 def _used(pid: int) -> int:
     """Nanoseconds that all threads of a process have had of the cores."""
-    tasks = pathlib.Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text(encoding="ascii").split()[0]) for task in tasks)
+    # What clock_getcpuclockid(3) computes: the number of the clock of another process.
+    return time.clock_gettime_ns(~pid << 3 | 2)
 
 
 def _idle(pid: int, seconds: float) -> float:

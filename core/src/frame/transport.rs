@@ -6,6 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::net::{Spin, Waiter, drive};
 use crate::sys::{self, Interest};
 use crate::time::Deadline;
+use std::cell::Cell;
 use std::io::{self, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
@@ -123,26 +124,38 @@ impl<'fd> Borrowed<'fd> {
         operation: &'static str,
         interest: Interest,
         deadline: Deadline,
-        mut attempt: impl FnMut(RawFd) -> io::Result<T>,
+        mut attempt: impl FnMut(RawFd, bool) -> io::Result<T>,
     ) -> Result<T> {
         let fd = self.fd.as_raw_fd();
         let slot = usize::try_from(fd).unwrap_or(0) % HISTORIES.len();
         let spin = &HISTORIES[slot][usize::from(interest == Interest::Write)];
-        let waiter = Waiter { fd, spin, waker: || Ok(None), also: None, closed: || false };
-        drive(&waiter, operation, interest, deadline, &mut attempt)
+        let may_block = Cell::new(false);
+        let waiter = Waiter {
+            fd,
+            spin,
+            waker: || Ok(None),
+            also: None,
+            may_block: self.socket.then_some(&may_block),
+            closed: || false,
+        };
+        drive(&waiter, operation, interest, deadline, &mut |fd| attempt(fd, may_block.get()))
     }
 }
 
 impl Transport for Borrowed<'_> {
     fn read(&self, buf: &mut [MaybeUninit<u8>], deadline: Deadline) -> Result<usize> {
-        self.drive("receive", Interest::Read, deadline, |fd| {
-            if self.socket { sys::recv_uninit(fd, buf) } else { sys::read_pipe(fd, buf) }
+        self.drive("receive", Interest::Read, deadline, |fd, may_block| match (self.socket, may_block) {
+            (true, true) => sys::recv_waiting(fd, buf),
+            (true, false) => sys::recv_uninit(fd, buf),
+            (false, _) => sys::read_pipe(fd, buf),
         })
     }
 
     fn write(&self, bufs: &[IoSlice<'_>], deadline: Deadline) -> Result<usize> {
-        self.drive("send", Interest::Write, deadline, |fd| {
-            if self.socket { sys::send_vectored(fd, bufs) } else { sys::write_pipe(fd, bufs, false) }
+        self.drive("send", Interest::Write, deadline, |fd, may_block| match (self.socket, may_block) {
+            (true, true) => sys::send_waiting(fd, bufs),
+            (true, false) => sys::send_vectored(fd, bufs),
+            (false, _) => sys::write_pipe(fd, bufs, false),
         })
     }
 

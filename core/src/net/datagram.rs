@@ -114,6 +114,7 @@ impl Datagram {
             spin: &self.handle.reading,
             waker: || Ok(Some(wake)),
             also: None,
+            may_block: None,
             closed: || stop() || self.handle.is_closed(),
         };
         let received = drive(&waiter, RECEIVE, Interest::Read, deadline, &mut |fd| sys::recv_from(fd, buf));

@@ -19,11 +19,11 @@ use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::sys::{self, Interest, PollSlot, Wake};
 use crate::time::Deadline;
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::time::Instant;
 
 const CLOSED: u32 = 1 << 31;
 
@@ -158,6 +158,7 @@ impl Handle {
                 spin: self.spin(interest),
                 waker: || self.sleep_waker(),
                 also: None,
+                may_block: None,
                 closed: || self.is_closed(),
             },
             operation,
@@ -202,6 +203,10 @@ pub(crate) struct Waiter<'a, W, C> {
     pub(crate) waker: W,
     /// A third one that ends it, for more to be looked at.
     pub(crate) also: Option<RawFd>,
+    /// Set while an attempt may sleep in its system call, which saves the poll before it. Only for those that
+    /// nothing but data and signals has to wake, and that are content to go on after a signal whose handler
+    /// was installed with SA_RESTART.
+    pub(crate) may_block: Option<&'a Cell<bool>>,
     pub(crate) closed: C,
 }
 
@@ -222,12 +227,31 @@ where
     if deadline.is_now() {
         return Err(Error::new(Kind::WouldBlock, operation));
     }
-    let started = Instant::now();
-    if let Some(result) = waiter.spin.run(started, || look(waiter.fd, operation, attempt)) {
+    let mut wait = waiter.spin.wait();
+    if let Some(result) = wait.spin(|| look(waiter.fd, operation, attempt)) {
         return result;
     }
     interrupt::check(operation)?;
     crate::blocking::about_to_block();
+    if let Some(may_block) = waiter.may_block
+        && deadline == Deadline::NEVER
+    {
+        loop {
+            may_block.set(true);
+            let result = attempt(waiter.fd);
+            may_block.set(false);
+            match result {
+                // A non-blocking descriptor after all: poll.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => interrupt::check(operation)?,
+                Err(e) => return Err(Error::from_io(&e, operation)),
+                Ok(value) => {
+                    wait.slept();
+                    return Ok(value);
+                }
+            }
+        }
+    }
     loop {
         let waker = (waiter.waker)().map_err(|e| Error::from_io(&e, operation))?;
         // The waker exists now, so a close from here on sets it, and one before is seen here.
@@ -251,7 +275,7 @@ where
                     return Err(Error::new(Kind::Closed, operation));
                 }
                 if let Some(result) = look(waiter.fd, operation, attempt) {
-                    waiter.spin.learn(started.elapsed());
+                    wait.slept();
                     return result;
                 }
             }

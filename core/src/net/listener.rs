@@ -147,6 +147,7 @@ impl Listener {
             spin: &self.inner.handle.reading,
             waker: || Ok(Some(wake)),
             also: None,
+            may_block: None,
             closed: || stop() || self.inner.handle.is_closed(),
         };
         let (fd, address) = drive(&waiter, "accept", Interest::Read, deadline, &mut accept_one)?;
@@ -167,6 +168,7 @@ impl Listener {
             spin,
             waker: || self.inner.handle.sleep_waker(),
             also: Some(also),
+            may_block: None,
             closed: || self.inner.handle.is_closed(),
         };
         let result = drive(&waiter, "accept", Interest::Read, deadline, &mut |_| attempt(inside.borrow()));

@@ -28,6 +28,7 @@ pub fn readable(fd: BorrowedFd<'_>, deadline: Deadline) -> Result<bool> {
         spin: &Spin::default(),
         waker: || Ok(None),
         also: None,
+        may_block: None,
         closed: || false,
     };
     let waited = drive(&waiter, "poll", Interest::Read, deadline, &mut is_readable);
@@ -45,7 +46,14 @@ pub(crate) fn drive_accept<T>(
     deadline: Deadline,
     mut attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<T>,
 ) -> Result<T> {
-    let waiter = Waiter { fd: fd.as_raw_fd(), spin, waker: || Ok(None), also: Some(also), closed: || false };
+    let waiter = Waiter {
+        fd: fd.as_raw_fd(),
+        spin,
+        waker: || Ok(None),
+        also: Some(also),
+        may_block: None,
+        closed: || false,
+    };
     drive(&waiter, "accept", Interest::Read, deadline, &mut |_| attempt(fd))
 }
 
@@ -68,6 +76,7 @@ pub fn accept_or_wake(fd: BorrowedFd<'_>, wake: BorrowedFd<'_>) -> Result<Option
         spin: &Spin::default(),
         waker: || Ok(Some(wake.as_raw_fd())),
         also: None,
+        may_block: None,
         closed: || is_readable(wake.as_raw_fd()).is_ok(),
     };
     // A socket that blocks is asked first; nobody else accepts from it.

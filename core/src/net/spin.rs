@@ -3,24 +3,29 @@
 //!
 //! Sleeping and being woken costs tens of microseconds, and much more in a virtual machine, which is most
 //! of a round trip on one host. A waiter therefore looks again for up to [`LIMIT`] first, but only where
-//! that has paid: each wait says afterwards whether it ended within [`WORTH`], and a short history of
-//! such answers ([`Spin::credit`]) decides about the next one. So an idle connection, whose waits are
-//! long, stops spinning after two of them and then costs nothing.
+//! that has paid: a short history of successes and failures ([`Spin::credit`]) decides about the next wait.
+//! So an idle connection, whose waits are long, stops spinning after one or two of them and then costs
+//! nothing.
 //!
 //! At most one thread fewer than there are cores spins at a time, in one process, and each look gives the
 //! core away (`sched_yield`) to whoever could use it: spinning never takes the core that the peer needs.
-//! On one core nothing spins.
+//! Where somebody did use it the core is wanted, by other connections of this process or by other programs:
+//! then the spinning ends and counts as a failure, for a sleeper is woken sooner than one who gave way gets
+//! his turn. Nor does anybody spin where more connections of this process than there are cores wait in turn
+//! within [`WORTH`]: there is work to do meanwhile. On one core nothing spins.
 #![forbid(unsafe_code)]
 
 use crate::sys;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// The longest time one wait spins.
 pub(crate) const LIMIT: Duration = Duration::from_micros(60);
 /// A wait this short, its sleep included, would have been shorter with spinning.
 const WORTH: Duration = Duration::from_micros(200);
+/// Giving the core away and looking takes about a microsecond; after this long somebody else has had it.
+const CROWDED: Duration = Duration::from_micros(10);
 const CREDIT_MAX: i8 = 4;
 
 static SPINNING: AtomicUsize = AtomicUsize::new(0);
@@ -33,7 +38,7 @@ fn spinners_allowed() -> usize {
 /// The spinning history of one direction of one connection.
 #[derive(Debug)]
 pub struct Spin {
-    /// Above zero: spin. One up for a wait that was short, one down for a long one.
+    /// Above zero: spin. Up for a wait that spinning made short, or would have made; down for others.
     // ORDER spin-credit: a hint; any stale value only makes a wait start differently.
     credit: AtomicI8,
 }
@@ -49,6 +54,11 @@ impl Default for Spin {
         Self::new()
     }
 }
+
+/// When the waits began that were the last of their kind, in nanoseconds since the first one; a wait finds its
+/// place by the address of its history.
+// ORDER spin-recent: hints, as the credit.
+static RECENT: [AtomicU64; 32] = [const { AtomicU64::new(0) }; 32];
 
 /// One permission to spin; giving it back is dropping it.
 struct Permit;
@@ -71,31 +81,83 @@ impl Drop for Permit {
 }
 
 impl Spin {
-    /// Looks with `look` until it answers or the time for spinning is over.
-    pub(crate) fn run<T>(&self, started: Instant, mut look: impl FnMut() -> Option<T>) -> Option<T> {
-        if self.credit.load(Ordering::Relaxed) <= 0 {
-            return None;
-        }
-        let _permit = Permit::take()?;
-        loop {
-            sys::yield_now();
-            if let Some(found) = look() {
-                self.learn(started.elapsed());
-                return Some(found);
-            }
-            if started.elapsed() > LIMIT {
-                return None;
-            }
-        }
+    /// Begins a wait.
+    pub(crate) fn wait(&self) -> Wait<'_> {
+        let started = Instant::now();
+        Wait { spin: self, started, tried: false, amid_others: self.is_amid_others(started) }
     }
 
-    /// Takes note of how long a wait took.
-    pub(crate) fn learn(&self, waited: Duration) {
+    /// Notes that a wait begins; whether many others have done so just before.
+    fn is_amid_others(&self, now: Instant) -> bool {
+        static FIRST: OnceLock<Instant> = OnceLock::new();
+        let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+        let since = nanos(WORTH);
+        // One at the least: 0 means never.
+        let now = since + 1 + nanos(now.saturating_duration_since(*FIRST.get_or_init(|| now)));
+        // Neighbours in memory get places of their own.
+        let mine = std::ptr::from_ref(self).addr().wrapping_mul(0x9e37_79b9) >> 16;
+        let mine = mine % RECENT.len();
+        let mut others = 0;
+        for (place, began) in RECENT.iter().enumerate() {
+            if place == mine {
+                began.store(now, Ordering::Relaxed);
+            } else if now.saturating_sub(began.load(Ordering::Relaxed)) < since {
+                others += 1;
+            }
+        }
+        others > spinners_allowed()
+    }
+
+    fn rate(&self, change: i8) {
         let credit = self.credit.load(Ordering::Relaxed);
-        let next = if waited < WORTH { (credit + 1).min(CREDIT_MAX) } else { (credit - 1).max(-CREDIT_MAX) };
+        let next = (credit + change).clamp(-CREDIT_MAX, CREDIT_MAX);
         if next != credit {
             self.credit.store(next, Ordering::Relaxed);
         }
+    }
+}
+
+/// One wait: spins, perhaps, and after that tells how the sleep went.
+pub(crate) struct Wait<'a> {
+    spin: &'a Spin,
+    started: Instant,
+    tried: bool,
+    amid_others: bool,
+}
+
+impl Wait<'_> {
+    /// Looks with `look` until it answers or spinning does not pay any more.
+    pub(crate) fn spin<T>(&mut self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        if self.amid_others || self.spin.credit.load(Ordering::Relaxed) <= 0 {
+            return None;
+        }
+        let _permit = Permit::take()?;
+        self.tried = true;
+        let mut before = self.started;
+        loop {
+            sys::yield_now();
+            let found = look();
+            let now = Instant::now();
+            let crowded = now.duration_since(before) > CROWDED;
+            if found.is_some() {
+                self.spin.rate(if crowded { -1 } else { 1 });
+                return found;
+            }
+            if crowded || now.duration_since(self.started) > LIMIT {
+                return None;
+            }
+            before = now;
+        }
+    }
+
+    /// The sleep after it has ended with what was waited for.
+    pub(crate) fn slept(&self) {
+        let short = self.started.elapsed() < WORTH;
+        self.spin.rate(match (self.tried, short) {
+            (false, true) => 1,
+            (false, false) => -1,
+            (true, _) => -2,
+        });
     }
 }
 
@@ -104,23 +166,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_waits_stop_the_spinning_and_short_ones_bring_it_back() {
+    fn spinning_in_vain_stops_and_short_waits_bring_it_back() {
         let spin = Spin::default();
-        for _ in 0..10 {
-            spin.learn(Duration::from_secs(1));
-        }
-        let looked = std::cell::Cell::new(0);
-        assert_eq!(
-            spin.run(Instant::now(), || {
+        let looks = || {
+            let looked = std::cell::Cell::new(0);
+            let mut wait = spin.wait();
+            let found = wait.spin(|| {
                 looked.set(looked.get() + 1);
                 None::<()>
-            }),
-            None
-        );
-        assert_eq!(looked.get(), 0);
+            });
+            assert_eq!(found, None);
+            // Long, so that it fails also where other tests kept it from spinning.
+            wait.started -= WORTH;
+            wait.slept();
+            looked.get()
+        };
         for _ in 0..10 {
-            spin.learn(Duration::from_micros(1));
+            looks();
         }
-        assert!(spin.credit.load(Ordering::Relaxed) > 0);
+        assert_eq!(looks(), 0, "spinning that fails goes on");
+        // Waits without spinning that are over at once.
+        for _ in 0..CREDIT_MAX * 2 {
+            spin.wait().slept();
+        }
+        assert!(spin.credit.load(Ordering::Relaxed) > 0, "short waits do not bring spinning back");
     }
 }

@@ -416,13 +416,13 @@ impl<H: MessageHandler> Events<H> {
         if let Some(n) = look(events) {
             return n;
         }
-        let started = Instant::now();
-        if let Some(n) = self.spin.run(started, || look(events)) {
+        let mut wait = self.spin.wait();
+        if let Some(n) = wait.spin(|| look(events)) {
             return n;
         }
         // A signal ends the wait early, which costs one more look.
         let n = self.epoll.wait(events, deadline).unwrap_or(0);
-        self.spin.learn(started.elapsed());
+        wait.slept();
         n
     }
 

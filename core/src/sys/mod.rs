@@ -9,6 +9,7 @@
 //! | function | blocks | signals | fork |
 //! |---|---|---|---|
 //! | `recv`, `recv_uninit`, `send_vectored`, `recv_from`, `send_to` | never (they are told not to) | no SIGPIPE | - |
+//! | `recv_waiting`, `send_waiting` | where the socket blocks | EINTR, unless the handler has SA_RESTART; no SIGPIPE | - |
 //! | `read_pipe`, `write_pipe` | never where the kernel can say so, else after a readiness check | no SIGPIPE when asked | - |
 //! | `accept` | as the listener's flags say; ours are non-blocking | - | close-on-exec |
 //! | `poll` | until ready, deadline or signal | EINTR is reported | - |

@@ -18,7 +18,16 @@ pub(crate) fn recv(fd: RawFd, buf: &mut [u8]) -> io::Result<usize> {
 
 /// Like [`recv`], into memory nobody has written yet; the first `n` bytes are written on return.
 pub(crate) fn recv_uninit(fd: RawFd, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
-    let n = syscall!(recv(fd, buf.as_mut_ptr().cast(), buf.len(), libc::MSG_DONTWAIT))?;
+    recv_with(fd, buf, libc::MSG_DONTWAIT)
+}
+
+/// Like [`recv_uninit`], but waits for something where the socket is a blocking one.
+pub(crate) fn recv_waiting(fd: RawFd, buf: &mut [MaybeUninit<u8>]) -> io::Result<usize> {
+    recv_with(fd, buf, 0)
+}
+
+fn recv_with(fd: RawFd, buf: &mut [MaybeUninit<u8>], flags: libc::c_int) -> io::Result<usize> {
+    let n = syscall!(recv(fd, buf.as_mut_ptr().cast(), buf.len(), flags))?;
     Ok(n.unsigned_abs())
 }
 
@@ -28,7 +37,16 @@ fn iov_len(bufs: &[IoSlice<'_>]) -> usize {
 
 /// Sends the buffers in one call, as much as the socket takes now.
 pub(crate) fn send_vectored(fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    send_with(fd, bufs, libc::MSG_DONTWAIT)
+}
+
+/// Like [`send_vectored`], but waits until all has been taken where the socket is a blocking one.
+pub(crate) fn send_waiting(fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    send_with(fd, bufs, 0)
+}
+
+fn send_with(fd: RawFd, bufs: &[IoSlice<'_>], flags: libc::c_int) -> io::Result<usize> {
+    let flags = flags | libc::MSG_NOSIGNAL;
     if let [one] = bufs {
         let n = syscall!(send(fd, one.as_ptr().cast(), one.len(), flags))?;
         return Ok(n.unsigned_abs());
