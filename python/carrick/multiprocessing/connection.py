@@ -138,6 +138,16 @@ def _no_delay(made: socket.socket) -> None:
 class SocketListener(_standard.SocketListener):
     """A bound socket that listens for connections."""
 
+    def __init__(self, address: Any, family: str, backlog: int = 1) -> None:
+        try:
+            super().__init__(address, family, backlog)
+        except BaseException:
+            # The standard class closes it after an OSError only, and a port out of range is an OverflowError.
+            bound = getattr(self, "_socket", None)
+            if bound is not None:
+                bound.close()
+            raise
+
     def accept(self) -> Connection:
         """Wait for a connection and return it."""
         made, self._last_accepted = self._socket.accept()

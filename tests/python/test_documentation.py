@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What the documentation shows works: docstrings as doctests, and the Python blocks of README and docs/."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+
+import pytest
+from support import ROOT, run
+
+import carrick
+
+MODULES = sorted({name for _, name, _ in pkgutil.walk_packages(carrick.__path__, "carrick.")} | {"carrick"})
+PAGES = sorted([path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")] if path.exists()])
+
+# A block runs unless the line before it says why not: <!-- not run: REASON -->
+BLOCK = re.compile(r"(<!-- not run: [^>]+ -->\n+)?^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def blocks() -> list[object]:
+    """Every Python block that is to run."""
+    found = []
+    for page in PAGES:
+        for number, match in enumerate(BLOCK.finditer(page.read_text("utf-8")), 1):
+            if match[1] is None:
+                found.append(pytest.param(match[2], id=f"{page.name}-{number}"))
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if not name.endswith("__main__")])
+def test_docstrings_run(name: str) -> None:
+    outcome = doctest.testmod(importlib.import_module(name))
+    assert outcome.failed == 0
+
+
+def test_there_are_docstrings_that_run() -> None:
+    finder = doctest.DocTestFinder()
+    examples = [
+        example
+        for name in MODULES
+        if not name.endswith("__main__")
+        for test in finder.find(importlib.import_module(name))
+        for example in test.examples
+    ]
+    assert len(examples) >= 2
+
+
+@pytest.mark.parametrize("source", blocks())
+def test_blocks_of_the_pages_run(source: str) -> None:
+    run(source)
+
+
+def test_the_python_page_has_blocks_that_run() -> None:
+    page = Path(ROOT / "docs" / "python.md").read_text("utf-8")
+    assert len(BLOCK.findall(page)) >= 8

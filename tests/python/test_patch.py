@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""carrick.patch(): the standard names mean carrick's modules, here and in children of every kind."""
+
+from __future__ import annotations
+
+import pytest
+from support import run
+
+CHECK = """
+import sys
+
+def check():
+    import hmac, multiprocessing, socketserver, multiprocessing.connection, multiprocessing.managers
+    import carrick, carrick.hmac, carrick.socketserver, carrick.multiprocessing.connection as ours
+    assert carrick.is_patched()
+    assert hmac is carrick.hmac
+    assert socketserver is carrick.socketserver
+    assert multiprocessing.connection is ours is sys.modules["multiprocessing.connection"]
+    assert multiprocessing.Pipe()[0].__class__ is ours.Connection
+    assert multiprocessing.managers.listener_client["pickle"] == (ours.Listener, ours.Client)
+    from multiprocessing import connection
+    assert connection is ours
+    return True
+"""
+
+
+def test_the_standard_names_mean_the_same_module_objects() -> None:
+    run(CHECK + "import carrick\ncarrick.patch()\ncarrick.patch()\nassert check()\n")
+
+
+def test_it_works_whatever_was_imported_before() -> None:
+    source = """
+import multiprocessing.connection, multiprocessing.managers, multiprocessing.pool, socketserver, hmac
+import carrick
+assert not carrick.is_patched()
+carrick.patch()
+assert check()
+"""
+    run(CHECK + source)
+
+
+def test_nothing_is_loaded_twice() -> None:
+    source = """
+import carrick
+carrick.patch()
+import multiprocessing.connection, socketserver, hmac
+files = [m.__file__ for m in set(map(id, ())) or sys.modules.values() if getattr(m, "__file__", None)]
+kept = {}
+for name, module in sys.modules.items():
+    kept.setdefault(getattr(module, "__file__", None) or name, set()).add(id(module))
+assert [file for file, ids in kept.items() if len(ids) > 1] == []
+"""
+    run("import sys\n" + source)
+
+
+def test_the_classes_of_socketserver_say_that_they_are_of_socketserver() -> None:
+    run(
+        """
+        import carrick
+        carrick.patch()
+        import socketserver
+        for name in socketserver.__all__:
+            assert getattr(socketserver, name).__module__ == "socketserver", name
+        """
+    )
+
+
+# Children find this module through its file.
+CHILD = (
+    CHECK
+    + """
+import os
+def work(connection):
+    connection.send((os.getpid(), check()))
+    connection.close()
+"""
+)
+
+PARENT = """
+import sys
+sys.path.insert(0, sys.argv[2])
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+import carrick
+carrick.patch()
+import multiprocessing, os
+import patched_child
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    ours, theirs = context.Pipe()
+    process = context.Process(target=patched_child.work, args=(theirs,))
+    process.start()
+    theirs.close()
+    pid, checked = ours.recv()
+    process.join()
+    assert process.exitcode == 0 and pid == process.pid and checked
+    ours.close()
+    if sys.argv[1] == "forkserver":
+        from multiprocessing import forkserver
+        forkserver._forkserver._stop()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_children_are_patched(method: str, tmp_path: object) -> None:
+    from pathlib import Path
+
+    folder = Path(str(tmp_path))
+    (folder / "patched_child.py").write_text(CHILD, "utf-8")
+    run(PARENT, method, str(folder))
+
+
+def test_a_manager_works_on_our_connections() -> None:
+    run(
+        """
+        import carrick
+        carrick.patch()
+        import multiprocessing, warnings
+        warnings.simplefilter("ignore", DeprecationWarning)
+        with multiprocessing.get_context("fork").Manager() as manager:
+            shared = manager.dict()
+            shared["a"] = [1]
+            assert dict(shared) == {"a": [1]}
+        """
+    )
