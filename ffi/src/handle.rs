@@ -14,6 +14,8 @@ pub(crate) trait Castable {
     const MAGIC: u64;
 }
 
+/// The mark comes first in every handle, so that it can be read through a pointer to one of another type.
+#[repr(C)]
 pub(crate) struct Handle<T> {
     magic: AtomicU64,
     pub(crate) poisoned: AtomicBool,

@@ -67,6 +67,7 @@ void free_subjects(struct subjects *s)
 struct visit {
     struct subjects *subjects;
     void (*body)(struct subjects *s);
+    int done;
 };
 
 static carrick_status visit_request(void *user_data, const carrick_request *request)
@@ -75,6 +76,7 @@ static carrick_status visit_request(void *user_data, const carrick_request *requ
     visit->subjects->request = request;
     visit->body(visit->subjects);
     visit->subjects->request = NULL;
+    visit->done = 1;
     return CARRICK_OK;
 }
 
@@ -84,6 +86,7 @@ static carrick_status visit_session(void *user_data, const carrick_session *sess
     visit->subjects->session = session;
     visit->body(visit->subjects);
     visit->subjects->session = NULL;
+    visit->done = 1;
     return CARRICK_OK;
 }
 
@@ -98,9 +101,10 @@ static void serve_one(carrick_server *server)
     OK(carrick_server_start(server));
     OK(carrick_server_address(server, where, sizeof where, &len));
     OK(carrick_connection_connect(where, len, NULL, NULL, FOREVER, &client));
-    OK(carrick_connection_send(client, body_bytes, 4, FOREVER));
     OK(carrick_connection_stream(client, &stream));
-    OK(carrick_stream_shutdown(stream, CARRICK_SHUTDOWN_WRITE));
+    /* A handler of a session may be over by now, and the connection with it. */
+    (void)carrick_connection_send(client, body_bytes, 4, FOREVER);
+    (void)carrick_stream_shutdown(stream, CARRICK_SHUTDOWN_WRITE);
     /* The server closes when the handler has returned and all is sent. */
     while (carrick_stream_recv(stream, &byte, 1, FOREVER, &n) == CARRICK_OK && n > 0)
         ;
@@ -112,16 +116,18 @@ static void serve_one(carrick_server *server)
 
 void inside_request(struct subjects *s, void (*body)(struct subjects *s))
 {
-    struct visit visit = {s, body};
+    struct visit visit = {s, body, 0};
     carrick_server *server = NULL;
     OK(carrick_message_server_bind(CARRICK_TEXT("127.0.0.1:0"), NULL, visit_request, &visit, NULL, &server));
     serve_one(server);
+    CHECK(visit.done);
 }
 
 void inside_session(struct subjects *s, void (*body)(struct subjects *s))
 {
-    struct visit visit = {s, body};
+    struct visit visit = {s, body, 0};
     carrick_server *server = NULL;
     OK(carrick_stream_server_bind(CARRICK_TEXT("127.0.0.1:0"), NULL, visit_session, &visit, NULL, &server));
     serve_one(server);
+    CHECK(visit.done);
 }
