@@ -151,6 +151,16 @@
 #define CARRICK_E_OS -80
 
 /**
+ * Room enough for any IP address as text, and for any path of ASCII characters.
+ */
+#define CARRICK_ADDRESS_MAX 128
+
+/**
+ * A wait without end, as a timeout.
+ */
+#define CARRICK_FOREVER -1
+
+/**
  * MD5: broken, for peers up to Python 3.11 only.
  */
 #define CARRICK_DIGEST_MD5 1
@@ -304,6 +314,61 @@
  * Each handler runs in a child process made by fork, at most max_handlers at a time.
  */
 #define CARRICK_MODE_PROCESSES 2
+
+/**
+ * Place in the statistics: connections accepted, the rejected ones included.
+ */
+#define CARRICK_STATS_CONNECTIONS 0
+
+/**
+ * Place in the statistics: connections open now.
+ */
+#define CARRICK_STATS_ACTIVE 1
+
+/**
+ * Place in the statistics: connections closed at once because there was no room.
+ */
+#define CARRICK_STATS_REJECTED 2
+
+/**
+ * Place in the statistics: requests handled: frames, datagrams, or whole connections of a stream server.
+ */
+#define CARRICK_STATS_REQUESTS 3
+
+/**
+ * Place in the statistics: bytes received.
+ */
+#define CARRICK_STATS_BYTES_RECEIVED 4
+
+/**
+ * Place in the statistics: bytes sent.
+ */
+#define CARRICK_STATS_BYTES_SENT 5
+
+/**
+ * Place in the statistics: handlers that returned a negative status or panicked.
+ */
+#define CARRICK_STATS_FAILURES 6
+
+/**
+ * Place in the statistics: connections whose peer could not authenticate in time.
+ */
+#define CARRICK_STATS_AUTH_FAILURES 7
+
+/**
+ * Place in the statistics: connections cut off for breaking a limit: a frame over the cap, too slow, not reading.
+ */
+#define CARRICK_STATS_LIMIT_FAILURES 8
+
+/**
+ * Place in the statistics: failures of accept itself, such as no descriptors left.
+ */
+#define CARRICK_STATS_ACCEPT_FAILURES 9
+
+/**
+ * Place in the statistics: nanoseconds spent in handlers, of all threads together.
+ */
+#define CARRICK_STATS_HANDLER_NANOS 10
 
 /**
  * The number of counters that carrick_server_stats writes today.
@@ -1244,7 +1309,8 @@ carrick_status carrick_server_address(const struct carrick_server *server,
                                       size_t *out_len);
 
 /**
- * Writes up to stats_cap counters: connections accepted, connections open now, connections rejected, requests handled,
+ * Writes up to stats_cap counters, each at its CARRICK_STATS_... place: connections accepted, connections open now,
+ * connections rejected, requests handled,
  * bytes received, bytes sent, handlers that failed, failed authentications, connections cut off for breaking a limit,
  * failures of accept, nanoseconds spent in handlers. Later versions may have more. out_count is how many were written.
  * Codes: E_FORKED, E_NULL. ANY thread. Since 0.1.

@@ -4,7 +4,7 @@
 //! | module | what it has | stands on |
 //! |---|---|---|
 //! | [`server`] | stream, message and datagram servers | `auth`, `frame`, `net` |
-//! | [`auth`] | HMAC, keys, handshakes | `frame` |
+//! | [`auth`] | HMAC, keys, handshakes | `frame`, `net` |
 //! | [`frame`] | messages over byte streams | `net` |
 //! | [`net`] | sockets and readiness | `sys` |
 //! | [`interrupt`], [`Deadline`], [`Error`] | signals, time, failures | - |

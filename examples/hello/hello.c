@@ -20,7 +20,7 @@ int main(void)
     carrick_server *server = NULL;
     carrick_connection *client = NULL;
     carrick_status status;
-    char address[64];
+    char address[CARRICK_ADDRESS_MAX];
     uint8_t reply[64];
     size_t len;
 
@@ -33,9 +33,9 @@ int main(void)
     if ((status = carrick_message_server_bind(CARRICK_TEXT("127.0.0.1:0"), &options, echo, NULL, NULL, &server)) == 0 &&
         (status = carrick_server_address(server, address, sizeof address, &len)) == 0 &&
         (status = carrick_server_start(server)) == 0 &&
-        (status = carrick_connection_connect(address, len, NULL, &auth, -1, &client)) == 0 &&
-        (status = carrick_connection_send(client, (const uint8_t *)"hello", 5, -1)) == 0 &&
-        (status = carrick_connection_recv_into(client, reply, sizeof reply, -1, &len)) == 0)
+        (status = carrick_connection_connect(address, len, NULL, &auth, CARRICK_FOREVER, &client)) == 0 &&
+        (status = carrick_connection_send(client, (const uint8_t *)"hello", 5, CARRICK_FOREVER)) == 0 &&
+        (status = carrick_connection_recv_into(client, reply, sizeof reply, CARRICK_FOREVER, &len)) == 0)
         printf("%.*s\n", (int)len, (const char *)reply);
     else
         fprintf(stderr, "%s: %s\n", carrick_status_name(status), carrick_status_text(status));

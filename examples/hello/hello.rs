@@ -2,9 +2,9 @@
 //! An authenticated server that echoes messages, and its client.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
-use carrick::auth::{AuthOptions, Role, authenticate};
+use carrick::auth::{self, AuthOptions};
 use carrick::server::{MessageOptions, MessageServer, Request};
-use carrick::{Connection, Deadline, Format, Stream};
+use carrick::{Deadline, Format};
 
 fn main() -> carrick::Result<()> {
     let auth = AuthOptions::new(b"secret");
@@ -14,8 +14,7 @@ fn main() -> carrick::Result<()> {
     let serving =
         std::thread::spawn(move || server.serve(|request: &mut Request<'_>| request.reply(request.body())));
 
-    let client = Connection::new(Stream::connect(handle.address(), Deadline::NEVER)?, Format::default());
-    authenticate(&client, Role::Client, &auth)?;
+    let client = auth::connect(handle.address(), Format::default(), Some(&auth), Deadline::NEVER)?;
     client.send(b"hello", Deadline::NEVER)?;
     println!("{}", String::from_utf8_lossy(&client.recv(Deadline::NEVER)?));
 

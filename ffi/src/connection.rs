@@ -8,7 +8,7 @@ use crate::handle::{free, give, opaque};
 use crate::memory::{bytes, bytes_mut, flag, items, options, output, write};
 use crate::status::carrick_status;
 use crate::stream::carrick_stream;
-use carrick::auth::{Role, authenticate};
+use carrick::auth::authenticate;
 use carrick::frame::ByteOrder;
 use carrick::{Connection, Deadline, Error, Format, Kind, Result, Stream};
 use std::ffi::c_char;
@@ -136,16 +136,8 @@ pub unsafe extern "C" fn carrick_connection_connect(
         let address = parse(address, address_len, "connect")?;
         let format = carrick_format::read(format, "connect")?;
         let auth = if auth.is_null() { None } else { Some(carrick_auth_options::read(auth, "connect")?) };
-        if let Some(auth) = &auth {
-            auth.check()?;
-        }
-        let stream = Stream::connect(&address, Deadline::from_nanos(timeout_ns))?;
-        let connection = Connection::new(stream, format);
-        if let Some(auth) = auth {
-            // The handshake has its own format, and reads not a byte beyond itself.
-            let greeting = Connection::new(connection.transport().clone(), Format::MULTIPROCESSING);
-            authenticate(&greeting, Role::Client, &auth)?;
-        }
+        let deadline = Deadline::from_nanos(timeout_ns);
+        let connection = carrick::auth::connect(&address, format, auth.as_ref(), deadline)?;
         write(out_connection, give(connection));
         Ok(())
     })

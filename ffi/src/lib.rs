@@ -15,7 +15,7 @@ pub mod panic_test;
 
 pub mod status;
 
-mod address;
+pub mod address;
 pub mod auth;
 pub mod callback;
 pub mod connection;

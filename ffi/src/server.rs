@@ -511,10 +511,33 @@ pub unsafe extern "C" fn carrick_server_address(
     })
 }
 
+/// Place in the statistics: connections accepted, the rejected ones included.
+pub const CARRICK_STATS_CONNECTIONS: usize = 0;
+/// Place in the statistics: connections open now.
+pub const CARRICK_STATS_ACTIVE: usize = 1;
+/// Place in the statistics: connections closed at once because there was no room.
+pub const CARRICK_STATS_REJECTED: usize = 2;
+/// Place in the statistics: requests handled: frames, datagrams, or whole connections of a stream server.
+pub const CARRICK_STATS_REQUESTS: usize = 3;
+/// Place in the statistics: bytes received.
+pub const CARRICK_STATS_BYTES_RECEIVED: usize = 4;
+/// Place in the statistics: bytes sent.
+pub const CARRICK_STATS_BYTES_SENT: usize = 5;
+/// Place in the statistics: handlers that returned a negative status or panicked.
+pub const CARRICK_STATS_FAILURES: usize = 6;
+/// Place in the statistics: connections whose peer could not authenticate in time.
+pub const CARRICK_STATS_AUTH_FAILURES: usize = 7;
+/// Place in the statistics: connections cut off for breaking a limit: a frame over the cap, too slow, not reading.
+pub const CARRICK_STATS_LIMIT_FAILURES: usize = 8;
+/// Place in the statistics: failures of accept itself, such as no descriptors left.
+pub const CARRICK_STATS_ACCEPT_FAILURES: usize = 9;
+/// Place in the statistics: nanoseconds spent in handlers, of all threads together.
+pub const CARRICK_STATS_HANDLER_NANOS: usize = 10;
 /// The number of counters that carrick_server_stats writes today.
 pub const CARRICK_STATS_COUNT: usize = 11;
 
-/// Writes up to stats_cap counters: connections accepted, connections open now, connections rejected, requests handled,
+/// Writes up to stats_cap counters, each at its CARRICK_STATS_... place: connections accepted, connections open now,
+/// connections rejected, requests handled,
 /// bytes received, bytes sent, handlers that failed, failed authentications, connections cut off for breaking a limit,
 /// failures of accept, nanoseconds spent in handlers. Later versions may have more. out_count is how many were written.
 /// Codes: E_FORKED, E_NULL. ANY thread. Since 0.1.
@@ -590,6 +613,24 @@ mod tests {
 
     #[test]
     fn the_count_of_counters_is_the_cores() {
-        assert_eq!(server::Stats::default().items().len(), CARRICK_STATS_COUNT);
+        let places = [
+            (CARRICK_STATS_CONNECTIONS, "connections"),
+            (CARRICK_STATS_ACTIVE, "active"),
+            (CARRICK_STATS_REJECTED, "rejected"),
+            (CARRICK_STATS_REQUESTS, "requests"),
+            (CARRICK_STATS_BYTES_RECEIVED, "bytes_received"),
+            (CARRICK_STATS_BYTES_SENT, "bytes_sent"),
+            (CARRICK_STATS_FAILURES, "failures"),
+            (CARRICK_STATS_AUTH_FAILURES, "auth_failures"),
+            (CARRICK_STATS_LIMIT_FAILURES, "limit_failures"),
+            (CARRICK_STATS_ACCEPT_FAILURES, "accept_failures"),
+            (CARRICK_STATS_HANDLER_NANOS, "handler_nanos"),
+        ];
+        let items = server::Stats::default().items();
+        assert_eq!(items.len(), CARRICK_STATS_COUNT);
+        assert_eq!(items.len(), places.len());
+        for (index, (place, name)) in places.iter().enumerate() {
+            assert_eq!((*place, *name), (index, items[index].0));
+        }
     }
 }

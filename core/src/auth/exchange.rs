@@ -5,7 +5,8 @@
 use super::challenge::{Answer, Challenge, MESSAGE_MAX, Policy, Role, Scheme, Step, failed, fill_random};
 use super::mac::{Digest, Key, Tag, mac};
 use crate::error::{Error, Kind, Result};
-use crate::frame::{Connection, Transport};
+use crate::frame::{Connection, Format, Transport};
+use crate::net::{Address, Stream};
 use crate::time::Deadline;
 use std::time::Duration;
 
@@ -51,6 +52,47 @@ impl AuthOptions {
             Scheme::Course => Ok(()),
         }
     }
+}
+
+/// Connects to a server, authenticates as its client where there are options for that, and returns the
+/// connection. The deadline is that of connecting; the handshake has its own, in the options.
+///
+/// # Errors
+/// Those of [`Stream::connect`] and of [`authenticate`]; `Invalid` for options with which nobody can succeed.
+///
+/// # Example
+/// ```
+/// use carrick::auth::{AuthOptions, connect};
+/// use carrick::server::{MessageOptions, MessageServer, Request};
+/// use carrick::{Deadline, Format};
+/// let auth = AuthOptions::new(b"secret");
+/// let options = MessageOptions { auth: Some(auth.clone()), ..MessageOptions::default() };
+/// let server = MessageServer::bind(&"127.0.0.1:0".parse()?, options)?;
+/// let handle = server.handle();
+/// let serving = std::thread::spawn(move || server.serve(|r: &mut Request<'_>| r.reply(r.body())));
+/// let client = connect(handle.address(), Format::default(), Some(&auth), Deadline::NEVER)?;
+/// client.send(b"hello", Deadline::NEVER)?;
+/// assert_eq!(client.recv(Deadline::NEVER)?, b"hello");
+/// handle.shutdown(Deadline::NEVER)?;
+/// assert!(serving.join().is_ok_and(|served| served.is_ok()));
+/// # Ok::<(), carrick::Error>(())
+/// ```
+pub fn connect(
+    address: &Address,
+    format: Format,
+    options: Option<&AuthOptions>,
+    deadline: Deadline,
+) -> Result<Connection> {
+    if let Some(options) = options {
+        options.check()?;
+    }
+    let stream = Stream::connect(address, deadline)?;
+    if let Some(options) = options {
+        // The handshake has its own format, and reads not a byte beyond itself.
+        let greeting = Connection::new(stream.clone(), Format::MULTIPROCESSING);
+        authenticate(&greeting, Role::Client, options)?;
+    }
+    Ok(Connection::new(stream, format))
 }
 
 /// Authenticates a fresh connection; `role` says which end this is. The deadline of the options holds for
