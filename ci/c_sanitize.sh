@@ -30,7 +30,7 @@ for word in "${words[@]}"; do
                 exit 1
             fi
             # What is still reachable at the end are the thread-locals and lazy statics of a process that exits.
-            CARRICK_RUN="valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect --error-exitcode=99 --trace-children=no --fair-sched=yes --suppressions=$PWD/ci/c_valgrind.supp" \
+            CARRICK_UNDER_VALGRIND=1 CARRICK_RUN="valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect --errors-for-leak-kinds=definite,indirect --error-exitcode=99 --trace-children=no --fair-sched=yes --suppressions=$PWD/ci/c_valgrind.supp" \
                 ci/c_tests.sh
             ;;
         *)

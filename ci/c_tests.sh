@@ -48,8 +48,9 @@ fi
 
 printf '#include "carrick.h"\n' > "$build/header.cc"
 c++ -std=c++11 "${warnings[@]}" -Iinclude -fsyntax-only "$build/header.cc"
-others=$(nm -D --defined-only "$build/libcarrick.so.0" | awk '$3 !~ /^carrick_/ {print $3}')
-if [ -n "$others" ]; then
-    echo "the shared library exports names that are not carrick's: $others" >&2
+python3 tests/c/calls.py names include/carrick.h > "$build/header.names"
+nm -D --defined-only "$build/libcarrick.so.0" | awk '{print $3}' | LC_ALL=C sort > "$build/library.names"
+if ! diff "$build/header.names" "$build/library.names" >&2; then
+    echo "the header (<) and the shared library (>) have different names" >&2
     exit 1
 fi

@@ -3,6 +3,7 @@
 
 calls.py null HEADER: each pointer parameter alone is NULL, the others are valid: E_NULL and nothing else; each
 handle parameter alone is a live handle of another type: E_INVALID.
+calls.py names HEADER: the names of the functions, one a line.
 calls.py panic HEADER: each function panics inside: E_PANIC, and the handle it was on can only be closed and freed.
 
 A function that appears in the header is tested from that day on; one with a parameter that is not known here

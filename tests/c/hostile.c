@@ -241,6 +241,11 @@ static void without_descriptors_accept_rests_and_goes_on(void)
     uint64_t stats[CARRICK_STATS_COUNT] = {0};
     size_t count = 0, n = 0;
     uint8_t byte;
+    if (getenv("CARRICK_UNDER_VALGRIND") != NULL) {
+        /* It lets accept happen, then closes the descriptor and says EMFILE: the connection is lost. */
+        printf("# left out: valgrind keeps the limit of descriptors in its own way\n");
+        return;
+    }
     init(&s);
     start(&s);
     carrick_stream *waiting = NULL;
