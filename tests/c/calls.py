@@ -203,6 +203,9 @@ def main():
     """Write the program that the command line asks for."""
     mode, header = sys.argv[1:]
     found = functions(header)
+    if mode == "names":
+        print("\n".join(sorted(one.name for one in found)))
+        return
     print('/* Written by tests/c/calls.py. */\n#include "subjects.h"\n')
     tests, count = {"null": write_null, "panic": write_panic}[mode](found)
     print("int main(int argc, char **argv)\n{\n    static const struct test tests[] = {")
