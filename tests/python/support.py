@@ -16,6 +16,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 VECTORS = ROOT / "tests" / "vectors"
 
+CERTIFICATE = str(Path(__file__).with_name("localhost.pem"))
+"""A key and its self-signed certificate."""
+
 WAIT = 30.0
 """Seconds that a test waits for what must come; far more than it takes."""
 

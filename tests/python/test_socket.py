@@ -11,13 +11,11 @@ import pickle
 import selectors
 import socket as standard
 import ssl
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from support import WAIT, Background, records, run, unhex
+from support import CERTIFICATE, WAIT, Background, records, run, unhex
 
 import carrick
 import carrick.socket as socket
@@ -213,24 +211,11 @@ def test_asyncio_takes_it() -> None:
     assert asyncio.run(asyncio.wait_for(main(), WAIT)) == b"HELLO\n"
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-        + ["-keyout", str(folder / "key.pem"), "-out", str(folder / "certificate.pem")],
-        check=True,
-        capture_output=True,
-        timeout=WAIT,
-    )
-    return folder
-
-
-def test_ssl_takes_it(pair: Pair, certificate: Path) -> None:
+def test_ssl_takes_it(pair: Pair) -> None:
     left, right = pair
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(certificate / "certificate.pem", certificate / "key.pem")
-    client = ssl.create_default_context(cafile=str(certificate / "certificate.pem"))
+    server.load_cert_chain(CERTIFICATE)
+    client = ssl.create_default_context(cafile=CERTIFICATE)
     client.check_hostname = False
 
     def serve() -> bytes:

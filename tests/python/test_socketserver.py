@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import WAIT, Background, run, serving, thread_errors
+from support import CERTIFICATE, WAIT, Background, run, serving, thread_errors
 
 import carrick.socketserver as socketserver
 
@@ -297,32 +297,10 @@ def test_request_timeout_ends_a_request_whose_client_is_silent(cls: Any) -> None
 
 
 @pytest.fixture(scope="module")
-def contexts(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    import subprocess
-
-    folder = tmp_path_factory.mktemp("tls")
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    command = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "rsa:2048",
-        "-nodes",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=localhost",
-    ]
-    subprocess.run(
-        [*command, "-keyout", str(key), "-out", str(certificate)],
-        check=True,
-        capture_output=True,
-        timeout=WAIT,
-    )
+def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(certificate, key)
-    client = ssl.create_default_context(cafile=str(certificate))
+    server.load_cert_chain(CERTIFICATE)
+    client = ssl.create_default_context(cafile=CERTIFICATE)
     client.check_hostname = False
     return server, client
 
