@@ -406,6 +406,21 @@ fn an_abort_waits_for_nobody() {
 }
 
 #[test]
+fn an_abort_of_an_idle_server_is_a_good_end() {
+    let _test = Test::begin();
+    for round in 0..600 {
+        let sort = [Sort::Threads, Sort::InTurn, Sort::Message][round % 3];
+        let served = Served::echo(sort, None);
+        // At whatever point of its beginning it may be.
+        for _ in 0..round {
+            std::hint::spin_loop();
+        }
+        served.handle.abort();
+        served.join().unwrap();
+    }
+}
+
+#[test]
 fn a_handler_that_never_returns_is_left_behind_and_told_of() {
     let _test = Test::begin();
     // It returns in the end, so that nothing is left of the test.

@@ -211,7 +211,9 @@ impl StreamServer {
         // then nobody may be about to accept from it. The server is stopping, so whoever is leaves at once.
         drop(crew.source.accepting());
         crew.source.listener.close();
-        if !ended && crew.source.close_all() {
+        if !ended {
+            crew.source.close_all();
+            // Also where no handler runs: a worker that was waiting takes a moment to leave.
             ended = crew.linger(Deadline::after(Duration::from_millis(500)));
         }
         if ended {
@@ -246,14 +248,11 @@ impl<H> Accepting<H> {
         self.accepting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes what handlers still have; whether there was anything.
-    fn close_all(&self) -> bool {
-        let mut any = false;
+    /// Closes what handlers still have.
+    fn close_all(&self) {
         for stream in self.open().values() {
-            any |= !stream.is_closed();
             stream.close();
         }
-        any
     }
 }
 
