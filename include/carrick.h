@@ -599,6 +599,20 @@ typedef struct carrick_stream_server_options {
 } carrick_stream_server_options;
 
 /**
+ * Handles a connection and returns a status; a negative one is counted as a failure. The connection is closed when
+ * it returns.
+ * Which thread: one of the server's, or a child process. Concurrent: yes, but in turn. May it block: yes. Forbidden:
+ * freeing the server or waiting for it (E_REENTRANT). Lifetime: session until it returns.
+ */
+typedef carrick_status (*carrick_stream_handler_fn)(void *user_data, const struct carrick_session *session);
+
+/**
+ * Called once when the server lets go of user_data. It may be NULL.
+ * Which thread: the one that frees the server or ends serving. May it block: better not.
+ */
+typedef void (*carrick_drop_fn)(void *user_data);
+
+/**
  * How a message server works. Fill it with carrick_message_server_options_init.
  */
 typedef struct carrick_message_server_options {
@@ -647,20 +661,6 @@ typedef struct carrick_message_server_options {
      */
     int32_t overload;
 } carrick_message_server_options;
-
-/**
- * Handles a connection and returns a status; a negative one is counted as a failure. The connection is closed when
- * it returns.
- * Which thread: one of the server's, or a child process. Concurrent: yes, but in turn. May it block: yes. Forbidden:
- * freeing the server or waiting for it (E_REENTRANT). Lifetime: session until it returns.
- */
-typedef carrick_status (*carrick_stream_handler_fn)(void *user_data, const struct carrick_session *session);
-
-/**
- * Called once when the server lets go of user_data. It may be NULL.
- * Which thread: the one that frees the server or ends serving. May it block: better not.
- */
-typedef void (*carrick_drop_fn)(void *user_data);
 
 /**
  * Handles a request and returns a status; a negative one ends the connection and is counted as a failure.
@@ -1206,18 +1206,6 @@ carrick_status carrick_request_connection(const struct carrick_request *request,
 carrick_status carrick_request_close(const struct carrick_request *request);
 
 /**
- * Fills the options with the defaults.
- * Codes: E_NULL. ANY thread. Since 0.1.
- */
-carrick_status carrick_stream_server_options_init(struct carrick_stream_server_options *out_options);
-
-/**
- * Fills the options with the defaults.
- * Codes: E_NULL. ANY thread. Since 0.1.
- */
-carrick_status carrick_message_server_options_init(struct carrick_message_server_options *out_options);
-
-/**
  * Binds a server with a blocking handler per connection; options may be NULL. out_server is OWNED. user_data is
  * handed to the handler; drop_user_data is called with it at the end, but not if this call fails.
  * Codes: E_INVALID, E_VERSION, E_UNKNOWN_DIGEST, E_OS (EADDRINUSE, ...), E_NULL. ANY thread. Since 0.1.
@@ -1332,6 +1320,18 @@ carrick_status carrick_stats_name(size_t index, char *buffer, size_t buffer_cap,
  * carrick_server_request_shutdown there and free it elsewhere). Nobody else may be inside. Since 0.1.
  */
 void carrick_server_free(struct carrick_server *server);
+
+/**
+ * Fills the options with the defaults.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_stream_server_options_init(struct carrick_stream_server_options *out_options);
+
+/**
+ * Fills the options with the defaults.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_message_server_options_init(struct carrick_message_server_options *out_options);
 
 /**
  * The stream of the connection: BORROWED until the handler returns; do not free it.

@@ -26,5 +26,6 @@ pub mod option;
 pub mod poller;
 pub mod request;
 pub mod server;
+pub mod server_options;
 pub mod session;
 pub mod stream;

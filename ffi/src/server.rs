@@ -13,6 +13,7 @@ use crate::handle::{Handle, free, give, live, null, opaque};
 use crate::listener::carrick_listen_options;
 use crate::memory::{copy_out, options, output, write};
 use crate::request::{Borrowed, carrick_request};
+use crate::server_options::{carrick_message_server_options, carrick_stream_server_options};
 use crate::session::{Session, carrick_session};
 use crate::status::carrick_status;
 use crate::stream::carrick_stream;
@@ -74,115 +75,6 @@ fn span(nanos: i64) -> Duration {
 
 fn limit(nanos: i64) -> Option<Duration> {
     u64::try_from(nanos).ok().map(Duration::from_nanos)
-}
-
-/// How a stream server works. Fill it with carrick_stream_server_options_init.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct carrick_stream_server_options {
-    /// The size of this struct, set by _init.
-    pub struct_size: usize,
-    /// How its socket is set up: BORROWED for the call, may be NULL.
-    pub listen: *const carrick_listen_options,
-    /// Authenticate each connection before its handler: BORROWED for the call, may be NULL (no).
-    pub auth: *const carrick_auth_options,
-    /// CARRICK_MODE_... (THREADS).
-    pub mode: i32,
-    /// CARRICK_OVERLOAD_... (BLOCK).
-    pub overload: i32,
-    /// The most handlers at a time (256).
-    pub max_handlers: usize,
-    /// How long running handlers may go on after a shutdown was asked for, in nanoseconds; negative is for ever (30 s).
-    pub drain_ns: i64,
-}
-
-/// How a message server works. Fill it with carrick_message_server_options_init.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct carrick_message_server_options {
-    /// The size of this struct, set by _init.
-    pub struct_size: usize,
-    /// How its socket is set up: BORROWED for the call, may be NULL.
-    pub listen: *const carrick_listen_options,
-    /// Authenticate each connection before its first request: BORROWED for the call, may be NULL (no).
-    pub auth: *const carrick_auth_options,
-    /// The frames it speaks: BORROWED for the call, may be NULL (multiprocessing, 64 MiB).
-    pub format: *const carrick_format,
-    /// The most connections at a time (100,000).
-    pub max_connections: usize,
-    /// The bytes of replies that may wait for a client before no more of its requests are read (1 MiB).
-    pub max_unsent: usize,
-    /// The most threads that slow handlers may take at a time (64).
-    pub max_threads: usize,
-    /// How long a request may take from its first byte to its last, in nanoseconds; negative is for ever (30 s).
-    pub request_timeout_ns: i64,
-    /// How long a connection may be without a request, in nanoseconds; negative is for ever (for ever).
-    pub idle_timeout_ns: i64,
-    /// How long requests under way may take after a shutdown was asked for (30 s).
-    pub drain_ns: i64,
-    /// CARRICK_OVERLOAD_... (BLOCK).
-    pub overload: i32,
-}
-
-const DRAIN: i64 = 30_000_000_000;
-
-impl carrick_stream_server_options {
-    fn defaults() -> Self {
-        Self {
-            struct_size: size_of::<Self>(),
-            listen: std::ptr::null(),
-            auth: std::ptr::null(),
-            mode: CARRICK_MODE_THREADS,
-            overload: CARRICK_OVERLOAD_BLOCK,
-            max_handlers: 256,
-            drain_ns: DRAIN,
-        }
-    }
-}
-
-impl carrick_message_server_options {
-    fn defaults() -> Self {
-        let d = MessageOptions::default();
-        Self {
-            struct_size: size_of::<Self>(),
-            listen: std::ptr::null(),
-            auth: std::ptr::null(),
-            format: std::ptr::null(),
-            max_connections: d.max_connections,
-            max_unsent: d.max_unsent,
-            max_threads: d.max_threads,
-            request_timeout_ns: DRAIN,
-            idle_timeout_ns: -1,
-            drain_ns: DRAIN,
-            overload: CARRICK_OVERLOAD_BLOCK,
-        }
-    }
-}
-
-/// Fills the options with the defaults.
-/// Codes: E_NULL. ANY thread. Since 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn carrick_stream_server_options_init(
-    out_options: *mut carrick_stream_server_options,
-) -> carrick_status {
-    boundary("init options", || {
-        output(out_options, "out_options", "init options")?;
-        write(out_options, carrick_stream_server_options::defaults());
-        Ok(())
-    })
-}
-
-/// Fills the options with the defaults.
-/// Codes: E_NULL. ANY thread. Since 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn carrick_message_server_options_init(
-    out_options: *mut carrick_message_server_options,
-) -> carrick_status {
-    boundary("init options", || {
-        output(out_options, "out_options", "init options")?;
-        write(out_options, carrick_message_server_options::defaults());
-        Ok(())
-    })
 }
 
 fn make(id: u64, handle: ServerHandle, serve: Serve) -> *mut carrick_server {
