@@ -16,9 +16,9 @@ ln -sf libcarrick.so.0 "$build/libcarrick.so"
 cp "$target/libcarrick_c.a" "$build/libcarrick.a"
 export CARRICK_VECTORS=$PWD/tests/vectors
 warnings=(-Wall -Wextra -Werror -pedantic)
-python3 tests/c/calls.py null include/carrick.h > "$build/null_alone.c"
-python3 tests/c/calls.py panic include/carrick.h > "$build/panics.c"
-python3 tests/c/null_calls.py include/carrick.h > "$build/null_calls.c"
+.venv/bin/python tests/c/calls.py null include/carrick.h > "$build/null_alone.c"
+.venv/bin/python tests/c/calls.py panic include/carrick.h > "$build/panics.c"
+.venv/bin/python tests/c/null_calls.py include/carrick.h > "$build/null_calls.c"
 
 # usage: run PROGRAM LINKING LIBRARIES...
 run() {
@@ -48,7 +48,7 @@ fi
 
 printf '#include "carrick.h"\n' > "$build/header.cc"
 c++ -std=c++11 "${warnings[@]}" -Iinclude -fsyntax-only "$build/header.cc"
-python3 tests/c/calls.py names include/carrick.h > "$build/header.names"
+.venv/bin/python tests/c/calls.py names include/carrick.h > "$build/header.names"
 nm -D --defined-only "$build/libcarrick.so.0" | awk '{print $3}' | LC_ALL=C sort > "$build/library.names"
 if ! diff "$build/header.names" "$build/library.names" >&2; then
     echo "the header (<) and the shared library (>) have different names" >&2

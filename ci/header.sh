@@ -11,4 +11,4 @@ cp "$work/header.c" "$work/header.cc"
 warnings=(-Wall -Wextra -Werror -pedantic -fsyntax-only -Iinclude)
 for standard in c99 c11; do cc "-std=$standard" "${warnings[@]}" "$work/header.c"; done
 for standard in c++11 c++17; do c++ "-std=$standard" "${warnings[@]}" "$work/header.cc"; done
-python3 tests/c/header_words.py include/carrick.h
+.venv/bin/python tests/c/header_words.py include/carrick.h

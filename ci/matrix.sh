@@ -21,4 +21,4 @@ mkdir -p build/cross
 cc -std=c99 -O2 -Wall -Wextra -Werror -pedantic -Iinclude tests/cross/peer.c -o build/cross/peer \
     "$out/libcarrick_c.a" -lpthread -ldl -lm
 CARRICK_PEER_RUST=$PWD/$out/examples/peer CARRICK_PEER_C=$PWD/build/cross/peer \
-    python3 tests/cross/matrix.py --carrick-path "$(cd "$site" && pwd)" --require stock,carrick,rust,c "$@"
+    .venv/bin/python tests/cross/matrix.py --carrick-path "$(cd "$site" && pwd)" --require stock,carrick,rust,c "$@"

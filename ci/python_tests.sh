@@ -24,7 +24,7 @@ if [ ! -d build/pytest/pytest ]; then
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --target build/pytest "pytest>=8"
 fi
 tested=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-python3 - "$tested" > build/pythons.txt << 'EOF'
+.venv/bin/python - "$tested" > build/pythons.txt << 'EOF'
 import sys
 sys.path.insert(0, "tests/cross")
 import interpreters

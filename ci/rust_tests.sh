@@ -6,9 +6,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 limit=${CARRICK_TEST_LIMIT:-900}
 # Building is not what the watchdog is for.
-cargo test -q -p carrick --no-run "$@"
+cargo test -q -p carrick -p carrick-ffi --no-run "$@"
 status=0
-timeout --kill-after=10 "$limit" cargo test -q -p carrick "$@" || status=$?
+timeout --kill-after=10 "$limit" cargo test -q -p carrick -p carrick-ffi "$@" || status=$?
 if [ "$status" = 124 ] || [ "$status" = 137 ]; then
     echo "the Rust tests did not end within $limit s" >&2
 fi
