@@ -143,14 +143,12 @@ impl Format {
             bytes[4..].copy_from_slice(&length.to_be_bytes());
             return Ok(Head { bytes, len: 12 });
         }
-        let width = usize::from(self.width);
-        for (i, byte) in bytes.iter_mut().take(width).enumerate() {
-            let shift = match self.order {
-                ByteOrder::Big => width - 1 - i,
-                ByteOrder::Little => i,
-            };
-            *byte = (length >> (8 * shift)).to_le_bytes()[0];
-        }
+        let digits = match self.order {
+            ByteOrder::Big => (length << self.unused()).to_be_bytes(),
+            ByteOrder::Little => length.to_le_bytes(),
+        };
+        // Those beyond the width are zero: the length fits.
+        bytes[..8].copy_from_slice(&digits);
         Ok(Head { bytes, len: self.width })
     }
 
@@ -162,12 +160,17 @@ impl Format {
     pub fn decode(&self, bytes: &[u8]) -> Result<HeadProgress> {
         let width = usize::from(self.width);
         let Some(digits) = bytes.get(..width) else { return Ok(HeadProgress::Needs(width)) };
-        let fold = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+        // A word at a time: this runs for every frame.
+        let word = bytes.first_chunk().copied().unwrap_or_else(|| {
+            let mut word = [0; 8];
+            word[..width].copy_from_slice(digits);
+            word
+        });
+        let unused = self.unused();
         let raw = match self.order {
-            ByteOrder::Big => digits.iter().fold(0, fold),
-            ByteOrder::Little => digits.iter().rev().fold(0, fold),
+            ByteOrder::Big => u64::from_be_bytes(word) >> unused,
+            ByteOrder::Little => u64::from_le_bytes(word) << unused >> unused,
         };
-        let unused = 64 - 8 * u32::from(self.width);
         let signed = (raw << unused).cast_signed() >> unused;
         if !self.signed || signed >= 0 {
             self.admit("receive frame", raw)?;
@@ -186,6 +189,11 @@ impl Format {
         let body = u64::from_be_bytes(long);
         self.admit("receive frame", body)?;
         Ok(HeadProgress::Complete { head: width + 8, body })
+    }
+
+    /// The bits of a word of 64 that a length does not use.
+    fn unused(&self) -> u32 {
+        64 - 8 * u32::from(self.width)
     }
 
     fn admit(&self, operation: &'static str, length: u64) -> Result<()> {

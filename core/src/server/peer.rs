@@ -161,6 +161,7 @@ impl<'a> Request<'a> {
     pub fn reply_vectored(&mut self, bodies: &[IoSlice<'_>]) -> Result<()> {
         let length = bodies.iter().map(|b| b.len() as u64).sum();
         let head = self.format.encode(length)?;
+        self.output.reserve(Format::HEAD_MAX + usize::try_from(length).unwrap_or(0));
         self.output.extend_from_slice(head.bytes());
         for body in bodies {
             self.output.extend_from_slice(body);
