@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Runs the tests of the core: unit, integration and doc tests, under a watchdog.
+# Runs the tests of the core and of the C face: unit, integration and doc tests, under a watchdog.
 # usage: ci/rust_tests.sh [ARGUMENTS OF cargo test...]   CARRICK_TEST_LIMIT=SECONDS changes the limit.
 set -euo pipefail
 cd "$(dirname "$0")/.."

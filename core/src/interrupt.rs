@@ -2,7 +2,7 @@
 //! What happens when a signal arrives during a wait.
 //!
 //! A wait that a signal interrupts asks the process's interrupt hook, then goes on against its deadline,
-//! or ends with [`Kind::Interrupted`](crate::Kind::Interrupted). Python's face installs a hook that runs
+//! or ends with [`Kind::Interrupted`]. Python's face installs a hook that runs
 //! Python's signal handlers (PEP 475). The hook is also asked once before a wait goes to sleep, so that a
 //! signal that came in just before is not slept through.
 #![forbid(unsafe_code)]

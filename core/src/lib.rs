@@ -9,7 +9,7 @@
 //! | [`net`] | sockets and readiness | `sys` |
 //! | [`interrupt`], [`Deadline`], [`Error`] | signals, time, failures | - |
 //!
-//! In-process channels are [`crossbeam_channel`](channel)'s. docs/architecture.md has the whole picture.
+//! In-process channels are [`crossbeam_channel`]'s. docs/architecture.md has the whole picture.
 
 pub mod auth;
 mod blocking;
