@@ -333,6 +333,10 @@ impl<H: MessageHandler> Events<H> {
         if self.peers().remove(peer.number()) {
             let _ = self.epoll.remove(peer.fd());
             control.counters.active.fetch_sub(1, Ordering::Relaxed);
+            if control.stopping() {
+                // It may be the last one that a sleeping leader waits for.
+                self.nudge.set();
+            }
             if lock(&self.rest_until).is_none() && !control.stopping() {
                 self.watch_listener(true);
             }
