@@ -13,7 +13,7 @@ mod handler;
 
 use call::{Auth, Call, Format, Place};
 use carrick_c::{auth::*, connection::*, datagram::*, gate::*, listener::*, poller::*};
-use carrick_c::{server::*, session::*, status::*, stream::*};
+use carrick_c::{server::*, server_options::*, session::*, status::*, stream::*};
 use handler::{on_datagram, on_request, on_session};
 use libfuzzer_sys::fuzz_target;
 use std::ffi::c_char;
