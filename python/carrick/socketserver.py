@@ -36,7 +36,13 @@ from carrick._standard import socketserver as _standard
 
 __all__ = list(_standard.__all__)  # pyright: ignore[reportUnsupportedDunderAll]
 
+BaseRequestHandler = _standard.BaseRequestHandler
+StreamRequestHandler = _standard.StreamRequestHandler
+DatagramRequestHandler = _standard.DatagramRequestHandler
+
 _UNLIMITED = 1 << 20
+_LAST_WAIT = 1.0
+"""Seconds that the interpreter's end waits for servers to stop."""
 _ACCEPT_REST = 0.02
 """Seconds that accept rests after it failed for want of descriptors."""
 
@@ -79,9 +85,16 @@ _serving: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
 def _stop_all() -> None:
-    """Threads that wait for requests must not keep the interpreter from ending."""
-    for server in list(_serving):
-        server._state.request()
+    """Threads that wait for requests must not keep the interpreter from ending, nor outlive it.
+
+    A daemon thread that comes back from Rust after the end is stopped by CPython in the middle of Rust's frames.
+    """
+    states = [server._state for server in list(_serving)]
+    for state in states:
+        state.request()
+    deadline = time.monotonic() + _LAST_WAIT
+    for state in states:
+        state.finished.wait(max(0.0, deadline - time.monotonic()))
 
 
 # Runs before the interpreter waits for its threads; atexit would come after that.
