@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Python's memory as Rust sees it: the only `unsafe` of this crate, with the method table of `socket`.
+//! Python's memory as Rust sees it: the only `unsafe` of this crate.
 
 use carrick::frame::Body;
 use pyo3::buffer::PyBuffer;

@@ -164,7 +164,6 @@ def test_a_script_gives_what_it_gives_on_the_standard_library(
     assert libraries[library].single(name) == standard
 
 
-@pytest.mark.skipif(sys.version_info < (3, 8), reason="digestmod could be left out")
 def test_the_two_arguments_of_the_course_are_a_type_error_on_the_standard_library() -> None:
     outcome = finish(
         subprocess.Popen(
