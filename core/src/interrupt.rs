@@ -3,11 +3,15 @@
 //!
 //! A wait that a signal interrupts asks the process's interrupt hook, then goes on against its deadline,
 //! or ends with [`Kind::Interrupted`]. Python's face installs a hook that runs
-//! Python's signal handlers (PEP 475). The hook is also asked once before a wait goes to sleep, so that a
-//! signal that came in just before is not slept through.
+//! Python's signal handlers (PEP 475).
+//!
+//! EINTR alone is not enough for that: the signal may come between the last question and the sleep, or the
+//! kernel may have another thread take it. So a hook is told before a thread goes to sleep ([`Hook::arm`]) and
+//! may name a descriptor that its signals make readable; the thread sleeps on that one too.
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Kind, Result};
+use std::os::fd::RawFd;
 use std::sync::OnceLock;
 
 /// Whether to go on waiting after a signal.
@@ -19,18 +23,70 @@ pub enum Verdict {
     Stop,
 }
 
-static HOOK: OnceLock<fn() -> Verdict> = OnceLock::new();
+/// What a process does about signals that arrive while one of its threads waits. All of it runs in the thread
+/// that waits.
+pub trait Hook: Sync {
+    /// A signal may have arrived.
+    fn signalled(&self) -> Verdict;
 
-/// Installs the process's interrupt hook. It runs in the waiting thread; the first one installed stays.
+    /// The thread is about to go to sleep; a signal may have arrived already. Returns a descriptor that is
+    /// readable from the next signal on until [`signalled`](Self::signalled) is called, or `None` where EINTR
+    /// will do.
+    fn arm(&self) -> (Verdict, Option<RawFd>) {
+        (self.signalled(), None)
+    }
+
+    /// The thread whose [`arm`](Self::arm) returned a descriptor does not sleep any more.
+    fn disarm(&self) {}
+}
+
+static HOOK: OnceLock<&'static dyn Hook> = OnceLock::new();
+
+/// Installs the process's interrupt hook; the first one installed stays.
 ///
 /// Returns whether this call installed it.
-pub fn set_hook(hook: fn() -> Verdict) -> bool {
+pub fn set_hook(hook: &'static dyn Hook) -> bool {
     HOOK.set(hook).is_ok()
 }
 
+fn obey(verdict: Verdict, operation: &'static str) -> Result<()> {
+    match verdict {
+        Verdict::Stop => Err(Error::new(Kind::Interrupted, operation)),
+        Verdict::Continue => Ok(()),
+    }
+}
+
+/// Asks the hook whether to go on.
 pub(crate) fn check(operation: &'static str) -> Result<()> {
-    match HOOK.get().map(|hook| hook()) {
-        Some(Verdict::Stop) => Err(Error::new(Kind::Interrupted, operation)),
-        Some(Verdict::Continue) | None => Ok(()),
+    HOOK.get().map_or(Ok(()), |hook| obey(hook.signalled(), operation))
+}
+
+/// A wait whose sleeps no signal is lost in, for as long as the value lives.
+pub(crate) struct Sleeper(Option<(&'static dyn Hook, RawFd)>);
+
+impl Sleeper {
+    /// Prepares to sleep.
+    ///
+    /// # Errors
+    /// `Interrupted`: a signal has arrived, and the wait is to end.
+    pub(crate) fn prepare(operation: &'static str) -> Result<Self> {
+        let Some(hook) = HOOK.get() else { return Ok(Self(None)) };
+        let (verdict, fd) = hook.arm();
+        let sleeper = Self(fd.map(|fd| (*hook, fd)));
+        obey(verdict, operation)?;
+        Ok(sleeper)
+    }
+
+    /// A descriptor to poll besides; [`check`] is to be called when it is readable.
+    pub(crate) fn fd(&self) -> Option<RawFd> {
+        self.0.map(|(_, fd)| fd)
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        if let Some((hook, _)) = self.0 {
+            hook.disarm();
+        }
     }
 }

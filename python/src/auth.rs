@@ -6,6 +6,7 @@ use crate::buffer::{View, lend};
 use crate::connection::{connection, seconds, span};
 use crate::errors::{OrRaise, raise};
 use crate::request::python_address;
+use crate::signals::waiting;
 use carrick::auth::{self, AuthOptions, Digest, Key, Policy, Role, Scheme, Step};
 use carrick::frame::Borrowed;
 use carrick::{Connection, Error, Format, Kind};
@@ -71,7 +72,7 @@ pub(crate) fn handshake(
     let options = options(py, key, scheme, digest, min_digest, timeout)?;
     let role = self::role(role)?;
     let connection = connection(fd, socket)?;
-    py.detach(|| auth::authenticate(&connection, role, &options)).or_raise(py)
+    waiting(py, || auth::authenticate(&connection, role, &options)).or_raise(py)
 }
 
 /// The course's check from the client's side: 32 random bytes come, their HMAC goes back.
@@ -86,7 +87,7 @@ pub(crate) fn course_answer(
 ) -> PyResult<()> {
     let options = options(py, key, "course", digest, "md5", timeout)?;
     let connection = Connection::new(Borrowed::new(lend(fd)?, true), Format::COURSE);
-    py.detach(|| auth::authenticate(&connection, Role::Client, &options)).or_raise(py)
+    waiting(py, || auth::authenticate(&connection, Role::Client, &options)).or_raise(py)
 }
 
 /// Accepts connections whose handshakes run side by side. See `carrick::auth::Gate`.
@@ -113,7 +114,7 @@ impl Gate {
         timeout: Option<f64>,
     ) -> PyResult<(RawFd, Bound<'py, PyAny>)> {
         let (listener, deadline) = (lend(fd)?, seconds(timeout)?);
-        let (stream, address) = py.detach(|| self.inner.accept_from(listener, deadline)).or_raise(py)?;
+        let (stream, address) = waiting(py, || self.inner.accept_from(listener, deadline)).or_raise(py)?;
         let address = python_address(py, &address)?;
         Ok((stream.into_fd().or_raise(py)?.into_raw_fd(), address))
     }

@@ -104,6 +104,13 @@ pub(crate) fn lend<'a>(fd: RawFd) -> PyResult<BorrowedFd<'a>> {
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
+/// Writes to a descriptor that Python code owns, in one call.
+pub(crate) fn write_now(fd: RawFd, bytes: &[u8]) -> std::io::Result<usize> {
+    // SAFETY: the memory is readable for its length; a descriptor that is not open gives EBADF.
+    let n = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+    usize::try_from(n).map_err(|_| std::io::Error::last_os_error())
+}
+
 /// Takes over a descriptor that Python code gives up.
 pub(crate) fn take(fd: RawFd) -> PyResult<OwnedFd> {
     if fd < 0 {

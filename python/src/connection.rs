@@ -6,6 +6,7 @@
 
 use crate::buffer::{BytesBody, View, lend};
 use crate::errors::{OrRaise, raise, would_block};
+use crate::signals::waiting;
 use carrick::frame::Borrowed;
 use carrick::{Connection, Deadline, Error, Format, Kind};
 use pyo3::prelude::*;
@@ -42,17 +43,17 @@ pub(crate) fn send_bytes(py: Python<'_>, fd: RawFd, socket: bool, data: &Bound<'
             if connection.pending() == 0 {
                 return Ok(());
             }
-            return py.detach(|| connection.flush(Deadline::NEVER)).or_raise(py);
+            return waiting(py, || connection.flush(Deadline::NEVER)).or_raise(py);
         }
     }
-    py.detach(|| connection.send(bytes, Deadline::NEVER)).or_raise(py)
+    waiting(py, || connection.send(bytes, Deadline::NEVER)).or_raise(py)
 }
 
 /// The length of the next frame, waiting for it.
 fn next_length(py: Python<'_>, connection: &Connection<Borrowed<'_>>) -> PyResult<u64> {
     let result = connection.next_length(Deadline::NOW);
     if would_block(&result) {
-        return py.detach(|| connection.next_length(Deadline::NEVER)).or_raise(py);
+        return waiting(py, || connection.next_length(Deadline::NEVER)).or_raise(py);
     }
     result.or_raise(py)
 }
@@ -68,7 +69,7 @@ fn body(py: Python<'_>, connection: &Connection<Borrowed<'_>>, length: u64) -> P
         // What had arrived is kept by the connection and comes first.
         body = BytesBody::new(py, length)?;
     }
-    py.detach(|| connection.recv_body(u64::MAX, |_| Ok(&mut body), Deadline::NEVER)).or_raise(py)?;
+    waiting(py, || connection.recv_body(u64::MAX, |_| Ok(&mut body), Deadline::NEVER)).or_raise(py)?;
     finish(py, body)
 }
 
@@ -115,7 +116,7 @@ pub(crate) fn recv_bytes_into(
     if length > memory.len() as u64 {
         return Ok(body(py, &connection, length)?.into_any());
     }
-    let n = py.detach(|| connection.recv_into(memory, Deadline::NEVER)).or_raise(py)?;
+    let n = waiting(py, || connection.recv_into(memory, Deadline::NEVER)).or_raise(py)?;
     Ok(n.into_pyobject(py)?.into_any().unbind())
 }
 
@@ -129,7 +130,7 @@ pub(crate) fn poll(py: Python<'_>, fd: RawFd, timeout: Option<f64>) -> PyResult<
     if now || deadline.is_now() {
         return Ok(now);
     }
-    py.detach(|| carrick::net::readable(fd, deadline)).or_raise(py)
+    waiting(py, || carrick::net::readable(fd, deadline)).or_raise(py)
 }
 
 /// A deadline from Python's seconds: None is for ever, zero and less is now.

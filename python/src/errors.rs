@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Errors of the core as Python exceptions, and Python's signal handlers as the core's interrupt hook.
+//! Errors of the core as Python exceptions.
 #![forbid(unsafe_code)]
 
-use carrick::interrupt::{Verdict, set_hook};
 use carrick::{Error, Kind};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use std::cell::RefCell;
-use std::sync::OnceLock;
-use std::thread::ThreadId;
 
 /// The error table of the core: name, code, text, errno and standard class of each kind.
 #[pyfunction]
@@ -16,44 +12,11 @@ pub(crate) fn error_table() -> Vec<(&'static str, i32, &'static str, Option<i32>
     Kind::ALL.iter().map(|k| (k.name(), k.code(), k.text(), k.errno(), k.python_class())).collect()
 }
 
-thread_local! {
-    /// What a signal handler raised during a wait of this thread.
-    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
-}
-
-static MAIN_THREAD: OnceLock<ThreadId> = OnceLock::new();
-
-/// Python runs signal handlers in the main thread only, so no other thread need ask.
-fn run_signal_handlers() -> Verdict {
-    if MAIN_THREAD.get() != Some(&std::thread::current().id()) {
-        return Verdict::Continue;
-    }
-    match Python::try_attach(|py| py.check_signals()) {
-        Some(Err(raised)) => {
-            RAISED.with_borrow_mut(|slot| *slot = Some(raised));
-            Verdict::Stop
-        }
-        Some(Ok(())) | None => Verdict::Continue,
-    }
-}
-
-pub(crate) fn install_interrupt_hook(py: Python<'_>) -> PyResult<()> {
-    let threading = py.import("threading")?;
-    let current = threading.call_method0("get_ident")?;
-    let main = threading.call_method0("main_thread")?.getattr("ident")?;
-    if current.eq(main)? {
-        // A second interpreter in the process leaves the first one's answer.
-        let _ = MAIN_THREAD.set(std::thread::current().id());
-    }
-    set_hook(run_signal_handlers);
-    Ok(())
-}
-
 /// The Python exception for an error of the core.
 #[cold]
 pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
     if error.kind() == Kind::Interrupted
-        && let Some(raised) = RAISED.with_borrow_mut(Option::take)
+        && let Some(raised) = crate::signals::take_raised()
     {
         return raised;
     }

@@ -12,6 +12,7 @@ mod errors;
 mod hmac;
 mod message;
 mod request;
+mod signals;
 mod socket;
 mod stream;
 
@@ -33,13 +34,15 @@ mod _carrick {
     #[pymodule_export]
     use super::request::Request;
     #[pymodule_export]
+    use super::signals::forked;
+    #[pymodule_export]
     use super::socket::{accept, recv_frame, send_frame, sock_recv, sock_send, sock_sendall};
     #[pymodule_export]
     use super::stream::{Job, StreamServer, about_to_block};
 
     #[pymodule_init]
     fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
-        super::errors::install_interrupt_hook(module.py())?;
+        super::signals::install(module.py())?;
         super::PyModuleMethods::add(module, "__version__", env!("CARGO_PKG_VERSION"))
     }
 }

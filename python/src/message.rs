@@ -7,6 +7,7 @@ use crate::buffer::View;
 use crate::connection::{seconds, span};
 use crate::errors::{OrRaise, raise};
 use crate::request::{Request, python_address};
+use crate::signals::waiting;
 use crate::socket::format;
 use crate::stream::{Held, overload, serve_interruptibly, spawner, stats};
 use carrick::server::{self, MessageOptions, ServerHandle};
@@ -167,7 +168,7 @@ impl MessageServer {
             // Dropping it closes the listener, after the lock is gone.
             return Ok(());
         }
-        py.detach(|| self.handle.shutdown(deadline)).or_raise(py)
+        waiting(py, || self.handle.shutdown(deadline)).or_raise(py)
     }
 
     /// Waits until serving has ended.
@@ -175,7 +176,7 @@ impl MessageServer {
         if !matches!(*self.stage(), Stage::Served) {
             return Ok(());
         }
-        py.detach(|| self.handle.wait(carrick::Deadline::NEVER)).or_raise(py)
+        waiting(py, || self.handle.wait(carrick::Deadline::NEVER)).or_raise(py)
     }
 
     /// Asks the server to stop and returns at once; may be called in a signal handler.

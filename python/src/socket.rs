@@ -9,6 +9,7 @@ use crate::buffer::{View, bytes_with, lend, take};
 use crate::connection::{finish, seconds};
 use crate::errors::{OrRaise, raise_standard, would_block};
 use crate::request::python_address;
+use crate::signals::waiting;
 use carrick::frame::{Borrowed, ByteOrder, Transport};
 use carrick::{Connection, Deadline, Format, Kind};
 use pyo3::exceptions::PyValueError;
@@ -52,7 +53,7 @@ pub(crate) fn sock_recv(
         return quick.map(Some).map_err(|e| raise_standard(py, &e));
     }
     let Some(deadline) = patience(socket)? else { return Ok(None) };
-    let waited = bytes_with(py, bufsize, |room| py.detach(|| transport.read(room, deadline)))?;
+    let waited = bytes_with(py, bufsize, |room| waiting(py, || transport.read(room, deadline)))?;
     waited.map(Some).map_err(|e| raise_standard(py, &e))
 }
 
@@ -86,7 +87,7 @@ pub(crate) fn sock_sendall(
         }
         return Err(raise_standard(py, &carrick::Error::new(Kind::WouldBlock, "sendall")));
     };
-    py.detach(|| {
+    waiting(py, || {
         while let Some(rest) = bytes.get(sent..)
             && !rest.is_empty()
         {
@@ -155,7 +156,7 @@ pub(crate) fn send_frame(
     let view = View::get(data)?;
     let bytes = view.bytes();
     let deadline = patience(socket)?.unwrap_or(Deadline::NOW);
-    py.detach(|| {
+    waiting(py, || {
         connection.send(bytes, deadline)?;
         // Of a non-blocking socket's frame that was begun the rest has to follow.
         connection.flush(Deadline::NEVER)
@@ -173,7 +174,7 @@ pub(crate) fn recv_frame(
 ) -> PyResult<Py<PyBytes>> {
     let connection = Connection::new(transport(socket)?, self::format(format, cap)?);
     let deadline = patience(socket)?.unwrap_or(Deadline::NOW);
-    let head = py.detach(|| match connection.next_length(deadline) {
+    let head = waiting(py, || match connection.next_length(deadline) {
         // A part of the head has come and cannot be put back.
         Err(error) if error.kind() == Kind::WouldBlock && connection.buffered()? => {
             connection.next_length(Deadline::NEVER)
@@ -184,7 +185,7 @@ pub(crate) fn recv_frame(
     // A frame that has begun is waited for, also by a non-blocking socket: its start cannot be put back.
     let deadline = if deadline.is_now() { Deadline::NEVER } else { deadline };
     let mut body = crate::buffer::BytesBody::new(py, length)?;
-    py.detach(|| connection.recv_body(u64::MAX, |_| Ok(&mut body), deadline)).or_raise(py)?;
+    waiting(py, || connection.recv_body(u64::MAX, |_| Ok(&mut body), deadline)).or_raise(py)?;
     finish(py, body)
 }
 
@@ -197,7 +198,7 @@ pub(crate) fn accept<'py>(
     wake: RawFd,
 ) -> PyResult<Option<(RawFd, Bound<'py, PyAny>)>> {
     let (fd, wake) = (lend(fd)?, lend(wake)?);
-    let accepted = py.detach(|| carrick::net::accept_or_wake(fd, wake)).or_raise(py)?;
+    let accepted = waiting(py, || carrick::net::accept_or_wake(fd, wake)).or_raise(py)?;
     let Some((fd, address)) = accepted else { return Ok(None) };
     let address = python_address(py, &address)?;
     Ok(Some((fd.into_raw_fd(), address)))

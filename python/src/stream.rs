@@ -5,6 +5,7 @@
 use crate::buffer::lend;
 use crate::errors::{OrRaise, raise};
 use crate::request::python_address;
+use crate::signals::waiting;
 use crate::socket::discard;
 use carrick::net::Listener;
 use carrick::server::{Mode, Overload, ServerHandle, Session, Spawn, StreamOptions};
@@ -99,7 +100,7 @@ pub(crate) fn serve_interruptibly(
 ) -> PyResult<()> {
     let thread = std::thread::Builder::new().name("carrick-monitor".into()).spawn(serve);
     let thread = thread.map_err(|e| raise(py, &Error::with_detail(Kind::Os, "serve", e.to_string())))?;
-    let waited = py.detach(|| handle.wait(Deadline::NEVER));
+    let waited = waiting(py, || handle.wait(Deadline::NEVER));
     if waited.is_err() {
         handle.request_shutdown();
     }
@@ -195,7 +196,7 @@ impl StreamServer {
     #[pyo3(signature = (timeout=None))]
     fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         let deadline = crate::connection::seconds(timeout)?;
-        match py.detach(|| self.handle.wait(deadline)) {
+        match waiting(py, || self.handle.wait(deadline)) {
             Err(error) if error.kind() == Kind::Timeout => Ok(false),
             other => other.or_raise(py).map(|()| true),
         }

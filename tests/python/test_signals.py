@@ -26,8 +26,12 @@ def told(number, frame):
 
 def released(release):
     def wait():
-        sys.stdin.readline()
-        release()
+        for line in sys.stdin:
+            if line == "signal\\n":
+                # This thread takes it.
+                signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+            else:
+                return release()
     threading.Thread(target=wait, daemon=True).start()
 
 signal.signal(signal.SIGUSR1, told)
@@ -124,11 +128,11 @@ server.serve_forever()
 }
 
 
-def wait_until_asleep(process: subprocess.Popen[str]) -> None:
+def wait_until_asleep(pid: int) -> None:
     """Wait until the main thread of a process sleeps in the kernel: nothing else tells that it waits."""
     limit = time.monotonic() + WAIT
     while time.monotonic() < limit:
-        with open(f"/proc/{process.pid}/task/{process.pid}/stat", encoding="ascii") as stat:
+        with open(f"/proc/{pid}/task/{pid}/stat", encoding="ascii") as stat:
             state = stat.read().rpartition(")")[2].split()[0]
         if state == "S":
             return
@@ -141,7 +145,7 @@ def ready(process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     line = process.stdout.readline()
     assert line == "ready\n", line + (process.stderr.read() if process.stderr else "")
-    wait_until_asleep(process)
+    wait_until_asleep(process.pid)
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -151,7 +155,68 @@ def test_a_signal_handler_runs_and_the_call_goes_on(call: str) -> None:
         for _ in range(2):
             process.send_signal(signal.SIGUSR1)
             assert process.stdout is not None and process.stdout.readline() == "handled\n"
-            wait_until_asleep(process)
+            wait_until_asleep(process.pid)
+        _, errors = process.communicate("go on\n", timeout=WAIT)
+        assert (process.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_signal_that_another_thread_took_is_handled_by_the_call(call: str) -> None:
+    with running(PRELUDE + CALLS[call]) as process:
+        ready(process)
+        assert process.stdin is not None and process.stdout is not None
+        for _ in range(3):
+            process.stdin.write("signal\n")
+            process.stdin.flush()
+            assert process.stdout.readline() == "handled\n"
+        _, errors = process.communicate("go on\n", timeout=WAIT)
+        assert (process.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_gives_the_wakeup_descriptor_back(call: str) -> None:
+    source = """
+reader, writer = socket.socketpair()
+writer.setblocking(False)
+reader.settimeout(10)
+assert signal.set_wakeup_fd(writer.fileno()) == -1
+{call}
+assert reader.recv(10)[0] == signal.SIGUSR1
+assert signal.set_wakeup_fd(-1) == writer.fileno()
+reader.close(); writer.close()
+"""
+    with running(PRELUDE + source.replace("{call}", CALLS[call])) as process:
+        ready(process)
+        process.send_signal(signal.SIGUSR1)
+        assert process.stdout is not None and process.stdout.readline() == "handled\n"
+        _, errors = process.communicate("go on\n", timeout=WAIT)
+        assert (process.returncode, errors) == (0, "")
+
+
+def test_the_child_of_a_thread_that_forks_handles_its_signals() -> None:
+    source = """
+child_end, end = connection.Pipe()
+ended, wait = connection.Pipe()
+
+def fork():
+    pid = os.fork()
+    if pid == 0:
+        assert child_end.recv() == "done"
+        os._exit(0)
+    print(pid, flush=True)
+    sys.stdin.readline()
+    end.send("done")
+    ended.send(os.waitpid(pid, 0)[1])
+
+threading.Thread(target=fork, daemon=True).start()
+assert wait.recv() == 0
+"""
+    with running(PRELUDE + source) as process:
+        assert process.stdin is not None and process.stdout is not None
+        pid = int(process.stdout.readline())
+        wait_until_asleep(pid)
+        os.kill(pid, signal.SIGUSR1)
+        assert process.stdout.readline() == "handled\n"
         _, errors = process.communicate("go on\n", timeout=WAIT)
         assert (process.returncode, errors) == (0, "")
 

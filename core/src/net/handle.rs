@@ -231,10 +231,11 @@ where
     if let Some(result) = wait.spin(|| look(waiter.fd, operation, attempt)) {
         return result;
     }
-    interrupt::check(operation)?;
+    let sleeper = interrupt::Sleeper::prepare(operation)?;
     crate::blocking::about_to_block();
     if let Some(may_block) = waiter.may_block
         && deadline == Deadline::NEVER
+        && sleeper.fd().is_none()
     {
         loop {
             may_block.set(true);
@@ -263,8 +264,13 @@ where
             PollSlot::new(waiter.fd, interest),
             PollSlot::new(waker.unwrap_or(-1), Interest::Read),
             PollSlot::new(waiter.also.unwrap_or(-1), Interest::Read),
+            PollSlot::new(sleeper.fd().unwrap_or(-1), Interest::Read),
         ];
-        match sys::poll(&mut slots, deadline) {
+        let polled = sys::poll(&mut slots, deadline);
+        if slots[3].fired() {
+            interrupt::check(operation)?;
+        }
+        match polled {
             Ok(0) => {
                 if deadline.expired() {
                     return Err(Error::new(Kind::Timeout, operation));

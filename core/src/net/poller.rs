@@ -3,12 +3,12 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Kind, Result};
-use crate::interrupt;
-use crate::sys::{Epoll, Event, Interest, Wake};
+use crate::interrupt::{self, Sleeper};
+use crate::sys::{self, Epoll, Event, Interest, PollSlot, Wake};
 use crate::time::Deadline;
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Mutex;
 
 /// What a descriptor is watched for.
@@ -125,8 +125,21 @@ impl Poller {
     pub fn wait(&self, most: usize, deadline: Deadline) -> Result<Vec<Ready>> {
         const OPERATION: &str = "poll";
         let mut events = vec![Event::EMPTY; most.clamp(1, 4096)];
+        let sleeper = if deadline.is_now() { None } else { Some(Sleeper::prepare(OPERATION)?) };
         loop {
-            match self.epoll.wait(&mut events, deadline) {
+            let mut limit = deadline;
+            if let Some(signals) = sleeper.as_ref().and_then(Sleeper::fd) {
+                let mut slots = [
+                    PollSlot::new(self.epoll.as_raw_fd(), Interest::Read),
+                    PollSlot::new(signals, Interest::Read),
+                ];
+                // EINTR means a signal, too.
+                if sys::poll(&mut slots, deadline).is_err() || slots[1].fired() {
+                    interrupt::check(OPERATION)?;
+                }
+                limit = Deadline::NOW;
+            }
+            match self.epoll.wait(&mut events, limit) {
                 Ok(0) if !deadline.expired() => {}
                 Ok(count) => return Ok(self.report(events.get(..count).unwrap_or_default())),
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => interrupt::check(OPERATION)?,

@@ -8,6 +8,7 @@ use super::options::{sealed, with_handle};
 use super::readiness::is_readable;
 use crate::error::{Error, Kind, Result};
 use crate::frame::Transport;
+use crate::interrupt::{self, Sleeper};
 use crate::sys::{self, Interest, PollSlot};
 use crate::time::Deadline;
 use socket2::{Domain, SockRef, Socket, Type};
@@ -79,7 +80,7 @@ impl Stream {
                 }
                 // A Unix listener's queue is full, and the kernel offers nothing to wait for.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock && !address.is_ip() => {
-                    crate::interrupt::check(OPERATION)?;
+                    interrupt::check(OPERATION)?;
                     let left = deadline.remaining().unwrap_or(pause);
                     if left.is_zero() {
                         return Err(Error::with_detail(Kind::Timeout, OPERATION, format!("to {address}")));
@@ -344,10 +345,19 @@ impl NotConnected {
 }
 
 fn await_connected(socket: &Socket, deadline: Deadline) -> std::result::Result<(), NotConnected> {
+    let sleeper = Sleeper::prepare("connect").map_err(NotConnected::Stopped)?;
     loop {
-        match sys::poll(&mut [PollSlot::new(socket.as_raw_fd(), Interest::Write)], deadline) {
+        let mut slots = [
+            PollSlot::new(socket.as_raw_fd(), Interest::Write),
+            PollSlot::new(sleeper.fd().unwrap_or(-1), Interest::Read),
+        ];
+        let polled = sys::poll(&mut slots, deadline);
+        if slots[1].fired() {
+            interrupt::check("connect").map_err(NotConnected::Stopped)?;
+        }
+        match polled {
             Ok(0) if deadline.expired() => return Err(NotConnected::TimedOut),
-            Ok(0) => {}
+            Ok(_) if !slots[0].fired() => {}
             Ok(_) => {
                 return match socket.take_error() {
                     Ok(None) => Ok(()),
@@ -355,7 +365,7 @@ fn await_connected(socket: &Socket, deadline: Deadline) -> std::result::Result<(
                 };
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {
-                crate::interrupt::check("connect").map_err(NotConnected::Stopped)?;
+                interrupt::check("connect").map_err(NotConnected::Stopped)?;
             }
             Err(e) => return Err(NotConnected::Refused(e)),
         }

@@ -150,6 +150,10 @@ class SocketListener(_standard.SocketListener):
 
     def accept(self) -> Connection:
         """Wait for a connection and return it."""
+        patience = self._socket.gettimeout()
+        # Waiting is Rust's, which misses no signal; a socket that does not wait says so itself.
+        if not _carrick.poll(self._socket.fileno(), patience) and patience:
+            raise TimeoutError("timed out")
         made, self._last_accepted = self._socket.accept()
         made.setblocking(True)
         _no_delay(made)

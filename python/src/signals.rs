@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Python's signal handlers as the core's interrupt hook (PEP 475).
+//!
+//! Python runs signal handlers in the main thread only, but the kernel may interrupt any thread, and between
+//! the last look at what has arrived and the sleep there is always a gap. So the main thread sleeps on Python's
+//! wakeup descriptor (`signal.set_wakeup_fd`) as well, which is written to by whichever thread a signal
+//! interrupts. It is ours, the *bell*, for the length of a wait only: whoever had set one before (asyncio does)
+//! has it back afterwards, with what arrived.
+#![forbid(unsafe_code)]
+
+use crate::buffer::write_now;
+use carrick::interrupt::{Hook, Verdict, set_hook};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::IntoPyDict;
+use std::cell::{Cell, RefCell};
+use std::io::Read;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+/// Where signals are written to while the main thread sleeps.
+struct Bell {
+    /// The process that made it: a child made by fork must not share it with its parent.
+    process: u32,
+    read: UnixStream,
+    write: UnixStream,
+}
+
+impl Bell {
+    fn new() -> std::io::Result<Self> {
+        let (read, write) = UnixStream::pair()?;
+        read.set_nonblocking(true)?;
+        write.set_nonblocking(true)?;
+        Ok(Self { process: std::process::id(), read, write })
+    }
+}
+
+thread_local! {
+    /// What a signal handler raised during a wait of this thread.
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+    /// Whether this is Python's main thread, once it is known.
+    static IS_MAIN: Cell<Option<bool>> = const { Cell::new(None) };
+    static BELL: RefCell<Option<Bell>> = const { RefCell::new(None) };
+    /// Waits with the bell: a signal handler may wait in the middle of one.
+    static DEPTH: Cell<usize> = const { Cell::new(0) };
+}
+
+/// The end of the bell that is Python's wakeup descriptor now, or -1.
+// ORDER python-bell: both change in an attached main thread only; the child of a fork reads them attached, too.
+static INSTALLED: AtomicI32 = AtomicI32::new(-1);
+/// The wakeup descriptor that was in place before the bell, or -1.
+static BEFORE: AtomicI32 = AtomicI32::new(-1);
+
+fn is_main(py: Python<'_>) -> bool {
+    if let Some(known) = IS_MAIN.get() {
+        return known;
+    }
+    let ask = || -> PyResult<bool> {
+        let threading = py.import("threading")?;
+        let main = threading.call_method0("main_thread")?.getattr("ident")?;
+        threading.call_method0("get_ident")?.eq(main)
+    };
+    let answer = ask().unwrap_or(false);
+    IS_MAIN.set(Some(answer));
+    answer
+}
+
+/// Puts `fd` in place of Python's wakeup descriptor (-1 is none) and returns the one before. Main thread only.
+fn swap_wakeup(py: Python<'_>, fd: RawFd, warn: bool) -> PyResult<RawFd> {
+    static SET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let set = SET
+        .get_or_try_init(py, || py.import("signal")?.getattr("set_wakeup_fd").map(Bound::unbind))?
+        .bind(py);
+    if warn {
+        return set.call1((fd,))?.extract();
+    }
+    let quietly = [("warn_on_full_buffer", false)].into_py_dict(py)?;
+    set.call((fd,), Some(&quietly))?.extract()
+}
+
+/// Makes the bell Python's wakeup descriptor; returns the end to poll, `None` where there can be none.
+fn install_bell(py: Python<'_>) -> Option<RawFd> {
+    let (read, write) = BELL.with_borrow_mut(|slot| {
+        if slot.as_ref().is_none_or(|bell| bell.process != std::process::id()) {
+            // Without descriptors EINTR has to do.
+            let inherited = std::mem::replace(slot, Bell::new().ok());
+            if DEPTH.get() > 0 {
+                // A signal handler forked, and the wait that it interrupted goes on with the parent's bell.
+                std::mem::forget(inherited);
+            }
+        }
+        slot.as_ref().map(|bell| (bell.read.as_raw_fd(), bell.write.as_raw_fd()))
+    })?;
+    if INSTALLED.load(Ordering::Relaxed) != write {
+        // It fails in a second interpreter, which has no main thread of its own.
+        let before = swap_wakeup(py, write, false).ok()?;
+        BEFORE.store(before, Ordering::Relaxed);
+        INSTALLED.store(write, Ordering::Relaxed);
+    }
+    Some(read)
+}
+
+/// Puts the wakeup descriptor back that was in place before the bell.
+fn remove_bell(py: Python<'_>) {
+    let bell = INSTALLED.swap(-1, Ordering::Relaxed);
+    let before = BEFORE.load(Ordering::Relaxed);
+    if let Ok(found) = swap_wakeup(py, before, true)
+        && found != bell
+    {
+        // A signal handler has set another one meanwhile: that is what counts.
+        let _ = swap_wakeup(py, found, true);
+    }
+    empty_bell();
+    BEFORE.store(-1, Ordering::Relaxed);
+}
+
+/// Empties the bell. What it held goes on to whoever had set a wakeup descriptor before.
+fn empty_bell() {
+    BELL.with_borrow(|bell| {
+        // A parent's bell is not the child's to empty.
+        let Some(bell) = bell.as_ref().filter(|bell| bell.process == std::process::id()) else { return };
+        let next = BEFORE.load(Ordering::Relaxed);
+        let mut signals = [0; 64];
+        while let Ok(count) = (&bell.read).read(&mut signals)
+            && count > 0
+        {
+            if next >= 0 {
+                // A full one wakes its reader all the same.
+                let _ = write_now(next, signals.get(..count).unwrap_or_default());
+            }
+        }
+    });
+}
+
+fn run_handlers(py: Python<'_>) -> Verdict {
+    match py.check_signals() {
+        Err(raised) => {
+            RAISED.with_borrow_mut(|slot| *slot = Some(raised));
+            Verdict::Stop
+        }
+        Ok(()) => Verdict::Continue,
+    }
+}
+
+struct PythonSignals;
+
+impl Hook for PythonSignals {
+    fn signalled(&self) -> Verdict {
+        if IS_MAIN.get() != Some(true) {
+            return Verdict::Continue;
+        }
+        empty_bell();
+        Python::try_attach(run_handlers).unwrap_or(Verdict::Continue)
+    }
+
+    fn arm(&self) -> (Verdict, Option<RawFd>) {
+        if IS_MAIN.get() == Some(false) {
+            return (Verdict::Continue, None);
+        }
+        let attached = |py: Python<'_>| {
+            if !is_main(py) {
+                return (Verdict::Continue, None);
+            }
+            let bell = install_bell(py);
+            DEPTH.set(DEPTH.get() + usize::from(bell.is_some()));
+            (run_handlers(py), bell)
+        };
+        Python::try_attach(attached).unwrap_or((Verdict::Continue, None))
+    }
+
+    fn disarm(&self) {
+        // The bell is removed by who called, when it is attached again: attaching for that alone could take
+        // long where other threads are busy.
+        DEPTH.set(DEPTH.get() - 1);
+    }
+}
+
+/// Runs what may wait, detached from the interpreter.
+pub(crate) fn waiting<T: Send>(py: Python<'_>, wait: impl FnOnce() -> T + Send) -> T {
+    let result = py.detach(wait);
+    if INSTALLED.load(Ordering::Relaxed) >= 0 && IS_MAIN.get() == Some(true) && DEPTH.get() == 0 {
+        remove_bell(py);
+    }
+    result
+}
+
+/// In the child of a fork the thread that forked is the main thread, and a bell is its parent's.
+#[pyfunction]
+pub(crate) fn forked(py: Python<'_>) {
+    IS_MAIN.set(Some(true));
+    if INSTALLED.load(Ordering::Relaxed) >= 0 {
+        remove_bell(py);
+    }
+}
+
+/// The exception that ended a wait of this thread with `Interrupted`.
+pub(crate) fn take_raised() -> Option<PyErr> {
+    RAISED.with_borrow_mut(Option::take)
+}
+
+/// Installs the hook. A second interpreter in the process leaves the first one's.
+pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    if set_hook(&PythonSignals) {
+        let forked = wrap_pyfunction!(forked, py)?;
+        let arguments = [("after_in_child", forked)].into_py_dict(py)?;
+        py.import("os")?.call_method("register_at_fork", (), Some(&arguments))?;
+    }
+    Ok(())
+}
