@@ -5,34 +5,44 @@ use crate::request::carrick_request;
 use crate::session::carrick_session;
 use crate::status::carrick_status;
 use carrick::{Error, Kind, Result};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{c_char, c_void};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 thread_local! {
-    /// The servers whose handlers this thread is inside of.
-    static INSIDE: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    /// The server whose handler this thread is inside of; 0 is none.
+    static INSIDE: Cell<u64> = const { Cell::new(0) };
+    /// Those around it: a handler may serve itself.
+    static AROUND: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Marks a thread as running a handler of a server, for calls that would wait for themselves.
-pub(crate) struct Inside;
+pub(crate) struct Inside {
+    around: u64,
+}
 
 impl Inside {
     pub(crate) fn enter(id: u64) -> Self {
-        let _ = INSIDE.try_with(|inside| inside.borrow_mut().push(id));
-        Self
+        let around = INSIDE.replace(id);
+        if around != 0 {
+            let _ = AROUND.try_with(|all| all.borrow_mut().push(around));
+        }
+        Self { around }
     }
 
     pub(crate) fn of(id: u64) -> bool {
-        INSIDE.try_with(|inside| inside.borrow().contains(&id)).unwrap_or(false)
+        INSIDE.get() == id || AROUND.try_with(|all| all.borrow().contains(&id)).unwrap_or(false)
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        let _ = INSIDE.try_with(|inside| inside.borrow_mut().pop());
+        INSIDE.set(self.around);
+        if self.around != 0 {
+            let _ = AROUND.try_with(|all| all.borrow_mut().pop());
+        }
     }
 }
 

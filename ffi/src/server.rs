@@ -18,8 +18,8 @@ use crate::session::{Session, carrick_session};
 use crate::status::carrick_status;
 use crate::stream::carrick_stream;
 use carrick::server::{
-    self, DatagramOptions, DatagramServer, MessageOptions, MessageServer, Mode, Overload, Request,
-    ServerHandle, StreamOptions, StreamServer,
+    self, DatagramOptions, DatagramServer, MessageHandler, MessageOptions, MessageServer, Mode, Overload,
+    Request, ServerHandle, StreamOptions, StreamServer,
 };
 use carrick::{Address, Deadline, Error, Kind, Result};
 use std::ffi::{c_char, c_void};
@@ -183,17 +183,30 @@ pub unsafe extern "C" fn carrick_message_server_bind(
         let handle = server.handle();
         let serve = move || {
             let mine = Arc::clone(&user);
-            mine.after(server.serve(move |request: &mut Request<'_>| {
-                let user = &user;
-                let _inside = Inside::enter(user.server());
-                let request = Handle::borrowed::<carrick_request>(Borrowed::new(request));
-                // SAFETY: the caller gave this function for this purpose; the request outlives the call.
-                verdict(unsafe { handler(user.pointer(), request.as_c::<carrick_request>()) })
-            }))
+            mine.after(server.serve(MessageCallback { handler, user }))
         };
         write(out_server, make(id, handle, Box::new(serve)));
         Ok(())
     })
+}
+
+/// A message handler of C's.
+struct MessageCallback {
+    handler: unsafe extern "C" fn(*mut c_void, *const carrick_request) -> carrick_status,
+    user: Arc<UserData>,
+}
+
+impl MessageHandler for MessageCallback {
+    fn handle(&self, request: &mut Request<'_>) -> Result<()> {
+        let request = Handle::borrowed::<carrick_request>(Borrowed::new(request));
+        // SAFETY: the caller gave this function for this purpose; the request outlives the call.
+        verdict(unsafe { (self.handler)(self.user.pointer(), request.as_c::<carrick_request>()) })
+    }
+
+    fn around(&self, requests: impl FnOnce() -> Result<()>) -> Result<()> {
+        let _inside = Inside::enter(self.user.server());
+        requests()
+    }
 }
 
 /// The longest reply of a datagram handler.
@@ -227,11 +240,13 @@ pub unsafe extern "C" fn carrick_datagram_server_bind(
         let handle = server.handle();
         let serve = move || {
             let mine = Arc::clone(&user);
+            // For the one thread that serves.
+            let room = Mutex::new(vec![0; REPLY_MAX]);
             mine.after(server.serve(move |data: &[u8], peer: &Address| {
                 let user = &user;
                 let _inside = Inside::enter(user.server());
                 let peer = peer.to_string();
-                let mut reply = vec![0; REPLY_MAX];
+                let mut reply = lock(&room);
                 let mut length = usize::MAX;
                 // SAFETY: the caller gave this function for this purpose; all memory outlives the call.
                 let status = unsafe {
@@ -250,15 +265,14 @@ pub unsafe extern "C" fn carrick_datagram_server_bind(
                 if length == usize::MAX {
                     return Ok(None);
                 }
-                if length > REPLY_MAX {
-                    return Err(Error::with_detail(
+                let reply = reply.get(..length).ok_or_else(|| {
+                    Error::with_detail(
                         Kind::Handler,
                         "handle",
                         format!("a reply of {length} bytes for a buffer of {REPLY_MAX}"),
-                    ));
-                }
-                reply.truncate(length);
-                Ok(Some(reply))
+                    )
+                })?;
+                Ok(Some(reply.to_vec()))
             }))
         };
         write(out_server, make(id, handle, Box::new(serve)));

@@ -25,6 +25,7 @@ mod stream;
 mod transport;
 mod turn;
 
+pub(crate) use codec::QuickHeads;
 pub use codec::{ByteOrder, DEFAULT_CAP, Format, Head, HeadProgress};
 pub use stream::{Body, Connection};
 pub use transport::{Borrowed, Halves, Transport};

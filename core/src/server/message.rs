@@ -79,6 +79,18 @@ pub trait MessageHandler: Send + Sync + 'static {
     /// # Errors
     /// Whatever it likes; it is counted as a failure.
     fn handle(&self, request: &mut Request<'_>) -> Result<()>;
+
+    /// Runs `requests`, which handles all that one read of a connection brought, one after the other. What a
+    /// thread has to set up for its handlers can be set up here, once for all of them.
+    ///
+    /// # Errors
+    /// Those of `requests`, which are counted as of a handler.
+    fn around(&self, requests: impl FnOnce() -> Result<()>) -> Result<()>
+    where
+        Self: Sized,
+    {
+        requests()
+    }
 }
 
 impl<F: Fn(&mut Request<'_>) -> Result<()> + Send + Sync + 'static> MessageHandler for F {
@@ -360,7 +372,7 @@ impl<H: MessageHandler> Events<H> {
             return;
         }
         let server = Server { options: &self.options, handler: &self.handler, control };
-        let fate = peer.turn(&server, scratch, ended);
+        let (fate, alarm) = peer.turn(&server, scratch, ended);
         // A closed connection stays claimed, so that no late event takes it up again.
         if fate == Fate::Close && peer.is_greeting() {
             add(&control.counters.auth_failures, 1);
@@ -368,7 +380,7 @@ impl<H: MessageHandler> Events<H> {
         if fate == Fate::Close || (control.stopping() && peer.is_quiet()) {
             return self.drop_peer(peer, control);
         }
-        if let Some(at) = peer.alarm() {
+        if let Some(at) = alarm {
             self.set_alarm(at, peer.number());
         }
         self.release(peer, fate == Fate::Again);

@@ -16,7 +16,7 @@ use super::message::{MessageHandler, MessageOptions};
 use crate::auth::{AuthOptions, Fed, Greeting};
 use crate::blocking::about_to_block;
 use crate::error::{Error, Kind, Result};
-use crate::frame::{Format, HeadProgress};
+use crate::frame::{Format, HeadProgress, QuickHeads};
 use crate::net::Address;
 use crate::sys;
 use std::io::{self, IoSlice};
@@ -123,6 +123,7 @@ pub struct Request<'a> {
     peer: &'a Address,
     connection: u64,
     format: Format,
+    heads: QuickHeads,
     output: &'a mut Vec<u8>,
     close: bool,
 }
@@ -151,7 +152,7 @@ impl<'a> Request<'a> {
     /// # Errors
     /// `FrameTooLarge`: nothing was sent.
     pub fn reply(&mut self, body: &[u8]) -> Result<()> {
-        self.reply_vectored(&[IoSlice::new(body)])
+        if self.heads.append(body, self.output) { Ok(()) } else { self.reply_vectored(&[IoSlice::new(body)]) }
     }
 
     /// Like [`reply`](Self::reply), from several buffers.
@@ -205,6 +206,14 @@ impl State {
             self.clock = clock;
             self.expires = limit.and_then(|limit| Instant::now().checked_add(limit));
         }
+    }
+}
+
+impl State {
+    fn next_alarm(&mut self) -> Option<Instant> {
+        let at = self.expires.filter(|at| self.alarm.is_none_or(|alarm| *at < alarm))?;
+        self.alarm = Some(at);
+        Some(at)
     }
 }
 
@@ -264,10 +273,7 @@ impl Peer {
 
     /// When an alarm is to be set, if those that are set already come too late. The caller sets it.
     pub(super) fn alarm(&self) -> Option<Instant> {
-        let mut state = self.state();
-        let at = state.expires.filter(|at| state.alarm.is_none_or(|alarm| *at < alarm))?;
-        state.alarm = Some(at);
-        Some(at)
+        self.state().next_alarm()
     }
 
     /// The earliest alarm has rung.
@@ -303,16 +309,27 @@ impl Peer {
     /// One turn: sends what waits, reads, handles complete frames, sends the replies.
     ///
     /// `ended` says that the client sends no more: then what is there is read to its end, for which there
-    /// will be no further event.
+    /// will be no further event. With the fate comes when an alarm is to be set, as from [`alarm`](Self::alarm).
     pub(super) fn turn<H: MessageHandler>(
         &self,
         server: &Server<'_, H>,
         scratch: &mut Scratch,
         ended: bool,
-    ) -> Fate {
+    ) -> (Fate, Option<Instant>) {
         let mut state = self.state();
+        let fate = self.turn_of(&mut state, server, scratch, ended);
+        (fate, if fate == Fate::Close { None } else { state.next_alarm() })
+    }
+
+    fn turn_of<H: MessageHandler>(
+        &self,
+        state: &mut State,
+        server: &Server<'_, H>,
+        scratch: &mut Scratch,
+        ended: bool,
+    ) -> Fate {
         let unsent = state.output.len() - state.sent;
-        if self.flush(&mut state, server.control).is_err() {
+        if self.flush(state, server.control).is_err() {
             return Fate::Close;
         }
         let mut progress = state.output.len() - state.sent < unsent;
@@ -327,7 +344,7 @@ impl Peer {
                 fate = Fate::Keep;
                 break;
             }
-            match self.round(&mut state, server, scratch) {
+            match self.round(state, server, scratch) {
                 Ok(round) => {
                     progress |= round.handled;
                     let go_on = round.more || (round.received && ended);
@@ -425,62 +442,63 @@ impl Peer {
             };
             used += n;
         }
-        let counters = &server.control.counters;
-        if self.complete(server.options.format, bytes.get(used..).unwrap_or_default())?.is_none() {
-            return Ok(used);
-        }
+        let format = server.options.format;
+        let heads = format.quick();
+        let mut rest = bytes.get(used..).unwrap_or_default();
+        // Whether there is a request is asked before the clock is.
+        let Some(first) = complete(format, heads, rest)? else { return Ok(used) };
         let mut failure = None;
         let mut requests = 0;
-        let ran = run_counted(counters, || {
-            while let Phase::Open = state.phase {
-                let rest = bytes.get(used..).unwrap_or_default();
-                let (head, length) = match self.complete(server.options.format, rest) {
-                    Ok(Some(found)) => found,
-                    Ok(None) => break,
+        let (left, at_most) = (&mut rest, server.options.max_unsent);
+        let run = || {
+            let mut request = Request {
+                body: &[],
+                peer: &self.address,
+                connection: self.number,
+                format,
+                heads,
+                output,
+                close: false,
+            };
+            let (mut bytes, mut next) = (*left, first);
+            loop {
+                let (head, length) = next;
+                // It is complete: the lengths are within the bytes.
+                let (frame, after) = bytes.split_at_checked(head + length).unwrap_or_default();
+                request.body = frame.get(head..).unwrap_or_default();
+                bytes = after;
+                *left = after;
+                requests += 1;
+                server.handler.handle(&mut request)?;
+                if request.close
+                    || (request.output.len() > OUTPUT_STEP
+                        && self.send_off(state, request.output, server.control).is_err())
+                {
+                    state.phase = Phase::Closing;
+                    return Ok(());
+                }
+                if state.output.len() - state.sent > at_most {
+                    // The rest of what was read waits until the client has read.
+                    state.held = !bytes.is_empty();
+                    return Ok(());
+                }
+                next = match complete(format, heads, bytes) {
+                    Ok(Some(next)) => next,
+                    Ok(None) => return Ok(()),
                     Err(error) => {
                         failure = Some(error);
-                        break;
+                        return Ok(());
                     }
                 };
-                let body = rest.get(head..head + length).unwrap_or_default();
-                used += head + length;
-                requests += 1;
-                let mut request = Request {
-                    body,
-                    peer: &self.address,
-                    connection: self.number,
-                    format: server.options.format,
-                    output,
-                    close: false,
-                };
-                server.handler.handle(&mut request)?;
-                if request.close {
-                    state.phase = Phase::Closing;
-                }
-                if output.len() > OUTPUT_STEP && self.send_off(state, output, server.control).is_err() {
-                    state.phase = Phase::Closing;
-                }
-                if state.output.len() - state.sent > server.options.max_unsent {
-                    // The rest of what was read waits until the client has read.
-                    state.held = used < bytes.len();
-                    break;
-                }
             }
-            Ok(())
-        });
-        add(&counters.requests, requests);
+        };
+        let ran = run_counted(&server.control.counters, || server.handler.around(run));
+        add(&server.control.counters.requests, requests);
         match (ran, failure) {
             (None, _) => Err(Error::new(Kind::Handler, "handle request")),
             (_, Some(error)) => Err(error),
-            _ => Ok(used),
+            _ => Ok(bytes.len() - rest.len()),
         }
-    }
-
-    /// The lengths of head and body of the frame at the start of `bytes`, if it is all there.
-    fn complete(&self, format: Format, bytes: &[u8]) -> Result<Option<(usize, usize)>> {
-        let HeadProgress::Complete { head, body } = format.decode(bytes)? else { return Ok(None) };
-        let body = usize::try_from(body).unwrap_or(usize::MAX);
-        Ok((bytes.len() - head >= body).then_some((head, body)))
     }
 
     /// Goes on with the handshake; the bytes it took, or `None` when a message is not complete.
@@ -539,6 +557,21 @@ impl Peer {
         output.clear();
         Ok(())
     }
+}
+
+/// The lengths of head and body of the frame at the start of `bytes`, if it is all there.
+fn complete(format: Format, heads: QuickHeads, bytes: &[u8]) -> Result<Option<(usize, usize)>> {
+    match heads.decode(bytes) {
+        None if !bytes.is_empty() => complete_slowly(format, bytes),
+        found => Ok(found),
+    }
+}
+
+#[cold]
+fn complete_slowly(format: Format, bytes: &[u8]) -> Result<Option<(usize, usize)>> {
+    let HeadProgress::Complete { head, body } = format.decode(bytes)? else { return Ok(None) };
+    let body = usize::try_from(body).unwrap_or(usize::MAX);
+    Ok((bytes.len() - head >= body).then_some((head, body)))
 }
 
 /// Reads once: `None` when nothing is there, an error when the connection is gone.

@@ -12,8 +12,7 @@ const IOV_MAX: usize = 1024;
 
 /// Receives from a socket what is there now; `WouldBlock` when nothing is.
 pub(crate) fn recv(fd: RawFd, buf: &mut [u8]) -> io::Result<usize> {
-    let n = syscall!(recv(fd, buf.as_mut_ptr().cast(), buf.len(), libc::MSG_DONTWAIT))?;
-    Ok(n.unsigned_abs())
+    recv_with(fd, as_uninit(buf), libc::MSG_DONTWAIT)
 }
 
 /// Like [`recv`], into memory nobody has written yet; the first `n` bytes are written on return.
@@ -27,8 +26,12 @@ pub(crate) fn recv_waiting(fd: RawFd, buf: &mut [MaybeUninit<u8>]) -> io::Result
 }
 
 fn recv_with(fd: RawFd, buf: &mut [MaybeUninit<u8>], flags: libc::c_int) -> io::Result<usize> {
-    let n = syscall!(recv(fd, buf.as_mut_ptr().cast(), buf.len(), flags))?;
-    Ok(n.unsigned_abs())
+    let (no_address, no_length) = (std::ptr::null_mut::<u8>(), std::ptr::null_mut::<u8>());
+    // Not by recv: where there are several threads it looks for a cancellation before and after, and none of
+    // ours may be cancelled.
+    let n =
+        syscall!(syscall(libc::SYS_recvfrom, fd, buf.as_mut_ptr(), buf.len(), flags, no_address, no_length))?;
+    Ok(usize::try_from(n).unwrap_or(0))
 }
 
 fn iov_len(bufs: &[IoSlice<'_>]) -> usize {
@@ -48,8 +51,10 @@ pub(crate) fn send_waiting(fd: RawFd, bufs: &[IoSlice<'_>]) -> io::Result<usize>
 fn send_with(fd: RawFd, bufs: &[IoSlice<'_>], flags: libc::c_int) -> io::Result<usize> {
     let flags = flags | libc::MSG_NOSIGNAL;
     if let [one] = bufs {
-        let n = syscall!(send(fd, one.as_ptr().cast(), one.len(), flags))?;
-        return Ok(n.unsigned_abs());
+        let no_address = std::ptr::null::<u8>();
+        // Not by send, as in recv_with.
+        let n = syscall!(syscall(libc::SYS_sendto, fd, one.as_ptr(), one.len(), flags, no_address, 0_usize))?;
+        return Ok(usize::try_from(n).unwrap_or(0));
     }
     // SAFETY: msghdr is plain data for which all zeros is a value.
     let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
