@@ -32,14 +32,11 @@ static void set_up(const char *scheme, const char *key, carrick_auth_options *au
     format->kind = course ? CARRICK_FORMAT_COURSE : CARRICK_FORMAT_MULTIPROCESSING;
 }
 
-static carrick_status shout(void *user_data, const carrick_request *request)
+static carrick_status shout(void *user_data, const carrick_request *request, const uint8_t *body, size_t len)
 {
-    const uint8_t *body = NULL;
     uint8_t reply[256];
-    size_t len = 0;
-    carrick_status status = carrick_request_body(request, &body, &len);
     (void)user_data;
-    if (status != CARRICK_OK || len > sizeof reply)
+    if (len > sizeof reply)
         return CARRICK_E_INVALID;
     for (size_t i = 0; i < len; i++)
         reply[i] = (uint8_t)(body[i] >= 'a' && body[i] <= 'z' ? body[i] - 'a' + 'A' : body[i]);

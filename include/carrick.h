@@ -663,11 +663,14 @@ typedef struct carrick_message_server_options {
 } carrick_message_server_options;
 
 /**
- * Handles a request and returns a status; a negative one ends the connection and is counted as a failure.
- * Which thread: one of the server's. Concurrent: yes, for different connections. May it block: yes, others are
- * served meanwhile. Forbidden: freeing the server or waiting for it. Lifetime: request until it returns.
+ * Handles a request, whose body is data; returns a status: a negative one ends the connection and is counted as a
+ * failure. Which thread: one of the server's. Concurrent: yes, for different connections. May it block: yes, others
+ * are served meanwhile. Forbidden: freeing the server or waiting for it. Lifetime: request and data until it returns.
  */
-typedef carrick_status (*carrick_message_handler_fn)(void *user_data, const struct carrick_request *request);
+typedef carrick_status (*carrick_message_handler_fn)(void *user_data,
+                                                     const struct carrick_request *request,
+                                                     const uint8_t *data,
+                                                     size_t data_len);
 
 /**
  * Handles a datagram; writes at most reply_cap bytes to reply and their number to *reply_len, which is SIZE_MAX
@@ -1159,14 +1162,6 @@ carrick_status carrick_poller_wake(const struct carrick_poller *poller);
  * Frees a poller; the descriptors it watched stay open. NULL does nothing. Nobody else may be inside. Since 0.1.
  */
 void carrick_poller_free(struct carrick_poller *poller);
-
-/**
- * What the client sent: BORROWED until the handler returns.
- * Codes: E_NULL. ONE thread. Since 0.1.
- */
-carrick_status carrick_request_body(const struct carrick_request *request,
-                                    const uint8_t **out_data,
-                                    size_t *out_len);
 
 /**
  * Sends a frame back. A request may have no reply or several; they leave when the handler returns.

@@ -5,15 +5,10 @@
 
 enum { REQUESTS = 3, REFUSED = 7 }; /* places in carrick_server_stats */
 
-static carrick_status answer(void *user_data, const carrick_request *request)
+static carrick_status answer(void *user_data, const carrick_request *request, const uint8_t *body, size_t len)
 {
-    const uint8_t *body = NULL;
     uint8_t reply[64];
-    size_t len = 0;
-    carrick_status status = carrick_request_body(request, &body, &len);
     (void)user_data;
-    if (status != CARRICK_OK)
-        return status;
     if (len > sizeof reply)
         return CARRICK_E_INVALID;
     memcpy(reply, body, len);

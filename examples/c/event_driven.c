@@ -2,15 +2,10 @@
 /* The event-driven model: the server calls the handler whenever a message has arrived, from any of its clients. */
 #include "example.h"
 
-static carrick_status answer(void *user_data, const carrick_request *request)
+static carrick_status answer(void *user_data, const carrick_request *request, const uint8_t *body, size_t len)
 {
-    const uint8_t *body = NULL;
     uint8_t reply[64];
-    size_t len = 0;
-    carrick_status status = carrick_request_body(request, &body, &len);
     (void)user_data;
-    if (status != CARRICK_OK)
-        return status;
     if (len > sizeof reply)
         return CARRICK_E_INVALID; /* ends this connection; the others go on */
     memcpy(reply, body, len);

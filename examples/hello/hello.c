@@ -4,13 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static carrick_status echo(void *user_data, const carrick_request *request)
+static carrick_status echo(void *user_data, const carrick_request *request, const uint8_t *body, size_t len)
 {
-    const uint8_t *body;
-    size_t len;
-    carrick_status status = carrick_request_body(request, &body, &len);
     (void)user_data;
-    return status != CARRICK_OK ? status : carrick_request_reply(request, body, len);
+    return carrick_request_reply(request, body, len);
 }
 
 int main(void)

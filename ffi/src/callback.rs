@@ -53,11 +53,17 @@ impl Drop for Inside {
 pub type carrick_stream_handler_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, session: *const carrick_session) -> carrick_status>;
 
-/// Handles a request and returns a status; a negative one ends the connection and is counted as a failure.
-/// Which thread: one of the server's. Concurrent: yes, for different connections. May it block: yes, others are
-/// served meanwhile. Forbidden: freeing the server or waiting for it. Lifetime: request until it returns.
-pub type carrick_message_handler_fn =
-    Option<unsafe extern "C" fn(user_data: *mut c_void, request: *const carrick_request) -> carrick_status>;
+/// Handles a request, whose body is data; returns a status: a negative one ends the connection and is counted as a
+/// failure. Which thread: one of the server's. Concurrent: yes, for different connections. May it block: yes, others
+/// are served meanwhile. Forbidden: freeing the server or waiting for it. Lifetime: request and data until it returns.
+pub type carrick_message_handler_fn = Option<
+    unsafe extern "C" fn(
+        user_data: *mut c_void,
+        request: *const carrick_request,
+        data: *const u8,
+        data_len: usize,
+    ) -> carrick_status,
+>;
 
 /// Handles a datagram; writes at most reply_cap bytes to reply and their number to *reply_len, which is SIZE_MAX
 /// before: left so, nothing is sent back. Returns a status; a negative one is counted as a failure.

@@ -46,25 +46,6 @@ impl Borrowed {
     }
 }
 
-/// What the client sent: BORROWED until the handler returns.
-/// Codes: E_NULL. ONE thread. Since 0.1.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn carrick_request_body(
-    request: *const carrick_request,
-    out_data: *mut *const u8,
-    out_len: *mut usize,
-) -> carrick_status {
-    on(request, "get body", |request| {
-        output(out_data, "out_data", "get body")?;
-        output(out_len, "out_len", "get body")?;
-        request.with("get body", |request| {
-            write(out_data, request.body().as_ptr());
-            write(out_len, request.body().len());
-            Ok(())
-        })
-    })
-}
-
 /// Sends a frame back. A request may have no reply or several; they leave when the handler returns.
 /// Codes: E_FRAME_TOO_LARGE, E_NULL. ONE thread. Since 0.1.
 #[unsafe(no_mangle)]

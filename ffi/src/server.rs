@@ -192,15 +192,17 @@ pub unsafe extern "C" fn carrick_message_server_bind(
 
 /// A message handler of C's.
 struct MessageCallback {
-    handler: unsafe extern "C" fn(*mut c_void, *const carrick_request) -> carrick_status,
+    handler: unsafe extern "C" fn(*mut c_void, *const carrick_request, *const u8, usize) -> carrick_status,
     user: Arc<UserData>,
 }
 
 impl MessageHandler for MessageCallback {
     fn handle(&self, request: &mut Request<'_>) -> Result<()> {
-        let request = Handle::borrowed::<carrick_request>(Borrowed::new(request));
-        // SAFETY: the caller gave this function for this purpose; the request outlives the call.
-        verdict(unsafe { (self.handler)(self.user.pointer(), request.as_c::<carrick_request>()) })
+        let body = request.body();
+        let lent = Handle::borrowed::<carrick_request>(Borrowed::new(request));
+        let request = lent.as_c::<carrick_request>();
+        // SAFETY: the caller gave this function for this purpose; request and body outlive the call.
+        verdict(unsafe { (self.handler)(self.user.pointer(), request, body.as_ptr(), body.len()) })
     }
 
     fn around(&self, requests: impl FnOnce() -> Result<()>) -> Result<()> {

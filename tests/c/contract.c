@@ -271,9 +271,9 @@ static void wait_for_myself(struct subjects *s)
     OK(carrick_server_request_shutdown(server));
 }
 
-static carrick_status wait_in_message(void *user_data, const carrick_request *request)
+static carrick_status wait_in_message(void *user_data, const carrick_request *request, const uint8_t *data, size_t data_len)
 {
-    (void)user_data, (void)request;
+    (void)user_data, (void)request, (void)data, (void)data_len;
     wait_for_myself(shared);
     return 0;
 }

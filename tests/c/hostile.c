@@ -17,12 +17,9 @@ struct scene {
     char where[100];
 };
 
-static carrick_status handle(void *user_data, const carrick_request *request)
+static carrick_status handle(void *user_data, const carrick_request *request, const uint8_t *data, size_t len)
 {
-    const uint8_t *data = NULL;
-    size_t len = 0;
     (void)user_data;
-    OK(carrick_request_body(request, &data, &len));
     if (len == 4 && memcmp(data, "fail", 4) == 0)
         return CARRICK_E_HANDLER;
     return carrick_request_reply(request, data, len);

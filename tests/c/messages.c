@@ -173,13 +173,11 @@ static void a_short_struct_means_defaults_and_a_strange_one_is_refused(void)
     carrick_stream_free(b);
 }
 
-static carrick_status shout(void *user_data, const carrick_request *request)
+static carrick_status shout(void *user_data, const carrick_request *request, const uint8_t *data, size_t n)
 {
-    const uint8_t *data = NULL;
-    size_t n = 0;
     uint8_t answer[64];
     (void)user_data;
-    if (carrick_request_body(request, &data, &n) != CARRICK_OK || n > sizeof answer)
+    if (n > sizeof answer)
         return CARRICK_E_INVALID;
     if (n == 4 && memcmp(data, "fail", 4) == 0)
         return -1;

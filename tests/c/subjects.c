@@ -9,10 +9,10 @@ carrick_status stream_handler(void *user_data, const carrick_session *session)
     return session == NULL ? -1 : 0;
 }
 
-carrick_status message_handler(void *user_data, const carrick_request *request)
+carrick_status message_handler(void *user_data, const carrick_request *request, const uint8_t *data, size_t data_len)
 {
-    (void)user_data;
-    return request == NULL ? -1 : 0;
+    (void)user_data, (void)data_len;
+    return request == NULL || data == NULL ? -1 : 0;
 }
 
 carrick_status datagram_handler(void *user_data, const uint8_t *data, size_t data_len, const char *peer,
@@ -70,9 +70,10 @@ struct visit {
     int done;
 };
 
-static carrick_status visit_request(void *user_data, const carrick_request *request)
+static carrick_status visit_request(void *user_data, const carrick_request *request, const uint8_t *data, size_t data_len)
 {
     struct visit *visit = user_data;
+    (void)data, (void)data_len;
     visit->subjects->request = request;
     visit->body(visit->subjects);
     visit->subjects->request = NULL;

@@ -40,7 +40,7 @@ void inside_request(struct subjects *s, void (*body)(struct subjects *s));
 void inside_session(struct subjects *s, void (*body)(struct subjects *s));
 
 carrick_status stream_handler(void *user_data, const carrick_session *session);
-carrick_status message_handler(void *user_data, const carrick_request *request);
+carrick_status message_handler(void *user_data, const carrick_request *request, const uint8_t *data, size_t data_len);
 carrick_status datagram_handler(void *user_data, const uint8_t *data, size_t data_len, const char *peer,
                                 size_t peer_len, uint8_t *reply, size_t reply_cap, size_t *reply_len);
 

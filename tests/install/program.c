@@ -14,13 +14,10 @@ static void check(carrick_status status, const char *what)
     }
 }
 
-static carrick_status echo(void *user_data, const carrick_request *request)
+static carrick_status echo(void *user_data, const carrick_request *request, const uint8_t *data, size_t len)
 {
-    const uint8_t *data = NULL;
-    size_t len = 0;
-    carrick_status status = carrick_request_body(request, &data, &len);
     (void)user_data;
-    return status == CARRICK_OK ? carrick_request_reply(request, data, len) : status;
+    return carrick_request_reply(request, data, len);
 }
 
 int main(void)

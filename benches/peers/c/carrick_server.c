@@ -3,13 +3,10 @@
 #include "frame.h"
 #include <carrick.h>
 
-static carrick_status echo(void *user_data, const carrick_request *request)
+static carrick_status echo(void *user_data, const carrick_request *request, const uint8_t *body, size_t length)
 {
     (void)user_data;
-    const uint8_t *body;
-    size_t length;
-    carrick_status status = carrick_request_body(request, &body, &length);
-    return status == CARRICK_OK ? carrick_request_reply(request, body, length) : status;
+    return carrick_request_reply(request, body, length);
 }
 
 int main(void)

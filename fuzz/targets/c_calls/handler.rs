@@ -6,14 +6,16 @@ use carrick_c::{connection::carrick_slice, request::*, session::*, status::*, st
 use std::ffi::{c_char, c_void};
 use std::ptr::null;
 
-pub unsafe extern "C" fn on_request(_: *mut c_void, request: *const carrick_request) -> carrick_status {
-    let (mut data, mut length, mut number, mut text) = (null(), 0, 0, [0; 32]);
+pub unsafe extern "C" fn on_request(
+    _: *mut c_void,
+    request: *const carrick_request,
+    data: *const u8,
+    length: usize,
+) -> carrick_status {
+    let (mut text_length, mut number, mut text) = (0, 0, [0; 32]);
     unsafe {
         ok(carrick_request_connection(request, &raw mut number));
-        ok(carrick_request_peer(request, text.as_mut_ptr(), text.len(), &raw mut length));
-        if !ok(carrick_request_body(request, &raw mut data, &raw mut length)) {
-            return CARRICK_E_HANDLER;
-        }
+        ok(carrick_request_peer(request, text.as_mut_ptr(), text.len(), &raw mut text_length));
         let body = std::slice::from_raw_parts(data, length);
         match body.first() {
             Some(b'c') => {
