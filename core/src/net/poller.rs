@@ -103,7 +103,9 @@ impl Poller {
     pub fn modify(&self, fd: RawFd, readiness: Readiness) -> Result<()> {
         let not_watched = || Error::from_os(libc::ENOENT, "change watch");
         let token = *self.lock().get(&fd).ok_or_else(not_watched)?;
-        self.epoll.modify(fd, token, interest(readiness)).map_err(|e| Error::from_io(&e, "change watch"))
+        self.epoll
+            .modify(fd, token, interest(readiness), false)
+            .map_err(|e| Error::from_io(&e, "change watch"))
     }
 
     /// Stops watching `fd`.

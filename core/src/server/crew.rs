@@ -63,6 +63,11 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// Does a job. It must not panic.
     fn run(&self, job: Self::Job, control: &Control, worker: &mut Self::Worker);
 
+    /// Whether a job may take long. One that does not keeps the lead, even where most others are slow.
+    fn may_block(_job: &Self::Job) -> bool {
+        true
+    }
+
     /// Nobody can take the lead and the policy is to reject: turn away what comes for a moment.
     fn turn_away(&self, _control: &Control) {}
 }
@@ -311,7 +316,7 @@ impl<S: Source> Crew<S> {
             };
             let ticket = (self.lead.load(Ordering::SeqCst) & !BUSY) + 2 + BUSY;
             self.lead.store(ticket, Ordering::SeqCst);
-            if self.eager() {
+            if self.eager() && S::may_block(&job) {
                 self.run_eagerly(job, ticket, worker);
                 return true;
             }

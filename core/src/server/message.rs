@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 use super::batch::{Alarms, Backlog, Peers};
+use super::claim::Claim;
 use super::control::{Control, Overload, ServerHandle, add};
 use super::crew::{Crew, Next, Source, Spawn};
 use super::peer::{Fate, Peer, Request, Scratch, Server};
@@ -194,6 +195,7 @@ impl MessageServer {
             waiting: Mutex::default(),
             spin: Spin::default(),
             nudge,
+            acceptor: Claim::new(),
             accepting: Mutex::new(true),
             rest_until: Mutex::new(None),
             draining: AtomicBool::new(false),
@@ -220,7 +222,7 @@ impl MessageServer {
     fn watch(&self) -> Result<(Epoll, Wake)> {
         let failed = |e: std::io::Error| Error::from_io(&e, "serve");
         let (epoll, nudge) = (Epoll::new().map_err(failed)?, Wake::new().map_err(failed)?);
-        epoll.add(self.listener.fd()?, LISTENER, Interest::Read, false).map_err(failed)?;
+        epoll.add(self.listener.fd()?, LISTENER, Interest::Read, true).map_err(failed)?;
         epoll.add(self.control.wake_fd(), WAKE, Interest::Read, true).map_err(failed)?;
         epoll.add(nudge.fd(), NUDGE, Interest::Read, true).map_err(failed)?;
         Ok((epoll, nudge))
@@ -238,6 +240,7 @@ struct Events<H> {
     waiting: Mutex<Backlog>,
     spin: Spin,
     nudge: Wake,
+    acceptor: Claim,
     /// Whether the listener is watched; held while that changes, after `peers` where both are.
     accepting: Mutex<bool>,
     /// Accept rests until then.
@@ -268,7 +271,15 @@ impl<H: MessageHandler> Events<H> {
         {
             let interest = if on { Interest::Read } else { Interest::Nothing };
             // It fails only when the listener is closed, and then there is nothing to watch.
-            let _ = self.epoll.modify(fd, LISTENER, interest);
+            let _ = self.epoll.modify(fd, LISTENER, interest, true);
+        }
+    }
+
+    /// Has the listener reported again if a connection waits.
+    fn rearm_listener(&self) {
+        let accepting = lock(&self.accepting);
+        if *accepting && let Ok(fd) = self.listener.fd() {
+            let _ = self.epoll.modify(fd, LISTENER, Interest::Read, true);
         }
     }
 
@@ -289,17 +300,30 @@ impl<H: MessageHandler> Events<H> {
         }
     }
 
+    /// Accepts what waits. Only one thread does: accept can block for some milliseconds, where the kernel has to
+    /// make room for more descriptors, and others would only wait with it.
     fn accept(&self, control: &Control) {
+        if !self.acceptor.take() {
+            return;
+        }
+        let more = self.accept_batch(control);
+        if self.acceptor.let_go() || more {
+            self.rearm_listener();
+        }
+    }
+
+    /// Accepts some connections; true when more may wait.
+    fn accept_batch(&self, control: &Control) -> bool {
         for _ in 0..ACCEPT_BATCH {
             if control.stopping() {
-                return;
+                return false;
             }
             let peers = self.peers();
             let full = peers.len() >= self.options.max_connections;
             if full && self.options.overload == Overload::Block {
                 // Under the lock: whoever makes room next watches the listener again.
                 self.watch_listener(false);
-                return;
+                return false;
             }
             drop(peers);
             let (stream, address) = match self.listener.accept(Deadline::NOW) {
@@ -307,9 +331,9 @@ impl<H: MessageHandler> Events<H> {
                 Err(e) if e.kind() == Kind::Os || e.kind() == Kind::NoMemory => {
                     add(&control.counters.accept_failures, 1);
                     self.rest();
-                    return;
+                    return false;
                 }
-                Err(_) => return,
+                Err(_) => return false,
             };
             add(&control.counters.connections, 1);
             if full {
@@ -320,6 +344,7 @@ impl<H: MessageHandler> Events<H> {
             let Ok(fd) = stream.into_fd() else { continue };
             self.admit(fd, address, control);
         }
+        true
     }
 
     fn admit(&self, fd: std::os::fd::OwnedFd, address: Address, control: &Control) {
@@ -357,18 +382,15 @@ impl<H: MessageHandler> Events<H> {
 
     /// Lets go of a claimed connection; what came meanwhile, or is left to do, is reported anew.
     fn release(&self, peer: &Peer, unfinished: bool) {
-        let missed = !peer.let_go();
-        if missed {
-            peer.release();
-        }
+        let missed = peer.claim().let_go();
         if missed || unfinished {
             // It fails only when the connection has been dropped.
-            let _ = self.epoll.rearm(peer.fd(), peer.number());
+            let _ = self.epoll.modify(peer.fd(), peer.number(), Interest::Both, true);
         }
     }
 
     fn turn(&self, peer: &Peer, ended: bool, control: &Control, scratch: &mut Scratch) {
-        if !peer.claim() {
+        if !peer.claim().take() {
             return;
         }
         let server = Server { options: &self.options, handler: &self.handler, control };
@@ -387,7 +409,7 @@ impl<H: MessageHandler> Events<H> {
     }
 
     fn expire(&self, peer: &Peer, control: &Control) {
-        if !peer.claim() {
+        if !peer.claim().take() {
             // Its handler is running: look again later.
             let later = Instant::now() + Duration::from_secs(1);
             self.set_alarm(later, peer.number());
@@ -417,7 +439,7 @@ impl<H: MessageHandler> Events<H> {
         self.watch_listener(false);
         let peers = self.peers().all();
         for peer in peers {
-            if peer.claim() {
+            if peer.claim().take() {
                 if peer.is_quiet() {
                     self.drop_peer(&peer, control);
                 } else {
@@ -496,6 +518,10 @@ impl<H: MessageHandler> Source for Events<H> {
         let deadline = self.next_deadline(control);
         waiting.fill(|events| self.wait(events, deadline));
         Next::Nothing
+    }
+
+    fn may_block(job: &Job) -> bool {
+        matches!(job, Job::Turn(..))
     }
 
     fn run(&self, job: Job, control: &Control, scratch: &mut Scratch) {

@@ -17,6 +17,7 @@
 //! docs/architecture.md, "Servers".
 
 mod batch;
+mod claim;
 mod control;
 mod crew;
 mod datagram;

@@ -2,15 +2,15 @@
 //! One connection of a message server.
 //!
 //! # Who runs it
-//! `claim` is idle, running or again. A thread that gets an event takes an idle connection and runs it; an
-//! event for a running one only marks it *again*, and the thread that runs it looks once more before it
-//! lets go. So a connection is in one thread's hands at a time, its replies in the order of its requests.
+//! The thread that has its claim: a connection is in one thread's hands at a time, its replies in the order of
+//! its requests.
 //!
 //! # What it keeps
 //! Nothing while it is idle: bytes are read into the worker's memory and only an unfinished frame, or
 //! output the client does not take, is kept here.
 #![forbid(unsafe_code)]
 
+use super::claim::Claim;
 use super::control::{Control, add, run_counted};
 use super::message::{MessageHandler, MessageOptions};
 use crate::auth::{AuthOptions, Fed, Greeting};
@@ -21,13 +21,8 @@ use crate::net::Address;
 use crate::sys;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
-
-const IDLE: u8 = 0;
-const RUNNING: u8 = 1;
-const AGAIN: u8 = 2;
 
 /// What a worker reads into.
 const SCRATCH: usize = 64 << 10;
@@ -53,7 +48,7 @@ pub(crate) struct Peer {
     number: u64,
     fd: OwnedFd,
     address: Address,
-    claim: AtomicU8,
+    claim: Claim,
     state: Mutex<State>,
 }
 
@@ -229,7 +224,7 @@ impl Peer {
             expires: None,
             alarm: None,
         };
-        Self { number, fd, address, claim: AtomicU8::new(IDLE), state: Mutex::new(state) }
+        Self { number, fd, address, claim: Claim::new(), state: Mutex::new(state) }
     }
 
     pub(super) fn number(&self) -> u64 {
@@ -244,26 +239,9 @@ impl Peer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the connection; false when another thread has it, which will then look again.
-    pub(super) fn claim(&self) -> bool {
-        let taken = self.claim.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |claim| {
-            Some(if claim == IDLE { RUNNING } else { AGAIN })
-        });
-        taken == Ok(IDLE)
-    }
-
-    /// Lets go of the connection; false when an event came meanwhile: run it once more.
-    pub(super) fn let_go(&self) -> bool {
-        if self.claim.compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
-            return true;
-        }
-        self.claim.store(RUNNING, Ordering::SeqCst);
-        false
-    }
-
-    /// Lets go of the connection although an event came meanwhile; the caller has it reported again.
-    pub(super) fn release(&self) {
-        self.claim.store(IDLE, Ordering::SeqCst);
+    /// Who runs it.
+    pub(super) fn claim(&self) -> &Claim {
+        &self.claim
     }
 
     /// When the connection expires.

@@ -134,6 +134,10 @@ impl Event {
     }
 }
 
+fn edge_bit(edge: bool) -> u32 {
+    if edge { libc::EPOLLET.cast_unsigned() } else { 0 }
+}
+
 /// A set of watched descriptors.
 #[derive(Debug)]
 pub(crate) struct Epoll(OwnedFd);
@@ -153,22 +157,12 @@ impl Epoll {
 
     /// Watches `fd`; with `edge` each change is reported once.
     pub(crate) fn add(&self, fd: RawFd, token: u64, interest: Interest, edge: bool) -> io::Result<()> {
-        let edge = if edge { libc::EPOLLET.cast_unsigned() } else { 0 };
-        self.control(libc::EPOLL_CTL_ADD, fd, interest.epoll_bits() | edge, token)
+        self.control(libc::EPOLL_CTL_ADD, fd, interest.epoll_bits() | edge_bit(edge), token)
     }
 
-    pub(crate) fn modify(&self, fd: RawFd, token: u64, interest: Interest) -> io::Result<()> {
-        self.control(libc::EPOLL_CTL_MOD, fd, interest.epoll_bits(), token)
-    }
-
-    /// Has an edge-triggered `fd` reported again if it is ready.
-    pub(crate) fn rearm(&self, fd: RawFd, token: u64) -> io::Result<()> {
-        self.control(
-            libc::EPOLL_CTL_MOD,
-            fd,
-            Interest::Both.epoll_bits() | libc::EPOLLET.cast_unsigned(),
-            token,
-        )
+    /// Changes what `fd` is watched for; one that is ready is reported again, also with `edge`.
+    pub(crate) fn modify(&self, fd: RawFd, token: u64, interest: Interest, edge: bool) -> io::Result<()> {
+        self.control(libc::EPOLL_CTL_MOD, fd, interest.epoll_bits() | edge_bit(edge), token)
     }
 
     pub(crate) fn remove(&self, fd: RawFd) -> io::Result<()> {
