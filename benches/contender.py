@@ -219,4 +219,5 @@ CARRICK_C = built("carrick_server")
 TOKIO_MULTI = [str(RUST / "tokio_server"), "multi"]
 TOKIO_CURRENT = [str(RUST / "tokio_server"), "current"]
 LIBUV = built("uv_server")
+LIBUV_HANDLER = built("uv_server", "handler")
 FLOOR = built("floor", "echo")

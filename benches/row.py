@@ -63,12 +63,20 @@ def _framed(depth: int) -> tuple[Contender, ...]:
         Contender("tokio, multi-thread", c.framed(c.TOKIO_MULTI, depth)),
         Contender("tokio, current-thread", c.framed(c.TOKIO_CURRENT, depth)),
         Contender("libuv", c.framed(c.LIBUV, depth), BUILT / "uv_server"),
+        Contender("libuv, a handler per frame", c.framed(c.LIBUV_HANDLER, depth), BUILT / "uv_server"),
         Contender("nng REQ/REP", c.natural("nng_peer", depth), BUILT / "nng_peer"),
         Contender("ZeroMQ ROUTER/DEALER", c.natural("zmq_peer", depth), BUILT / "zmq_peer"),
     )
 
 
-_PEERS = ("tokio, multi-thread", "tokio, current-thread", "libuv", "nng REQ/REP", "ZeroMQ ROUTER/DEALER")
+_PEERS = (
+    "tokio, multi-thread",
+    "tokio, current-thread",
+    "libuv",
+    "libuv, a handler per frame",
+    "nng REQ/REP",
+    "ZeroMQ ROUTER/DEALER",
+)
 _FRAMED_CLAIMS = (
     Claim("Rust against the best of the others", "carrick, Rust", _PEERS, 1.0),
     Claim("C against the best of the others", "carrick, C", _PEERS, 1.0),

@@ -2,6 +2,9 @@
 /*
  * Echoes frames by libuv. Prints its port, then serves until it is killed.
  *
+ *   uv_server          sends back the bytes it read, as far as the frames among them are complete
+ *   uv_server handler  gives each frame to a handler, which appends a reply, as a server that does something has to
+ *
  * One loop; all connections read into the same memory, and keep only an unfinished frame; replies to all
  * that one read brought leave in one uv_try_write, and what that does not take in a uv_write.
  */
@@ -89,6 +92,43 @@ static ssize_t complete(const uint8_t *bytes, size_t length)
     return (ssize_t)used;
 }
 
+/* ---- a handler per frame ---- */
+
+struct output {
+    uint8_t *bytes;
+    size_t length, room;
+};
+
+static struct output output;
+
+static void append_frame(struct output *to, const uint8_t *body, size_t length)
+{
+    if (to->room - to->length < HEAD + length) {
+        to->room = (to->length + HEAD + length) * 2;
+        to->bytes = realloc(to->bytes, to->room);
+        need(to->bytes != NULL, "realloc");
+    }
+    uint8_t *at = to->bytes + to->length;
+    for (int i = 0; i < HEAD; i++)
+        at[i] = (uint8_t)(length >> (24 - 8 * i));
+    memcpy(at + HEAD, body, length);
+    to->length += HEAD + length;
+}
+
+/* Volatile: a server does not know its handler when it is compiled. */
+static void (*volatile handler)(struct output *to, const uint8_t *body, size_t length);
+
+static void handle_frames(struct connection *connection, const uint8_t *bytes, size_t length)
+{
+    output.length = 0;
+    for (size_t at = 0; at < length;) {
+        size_t body = frame_length(bytes + at);
+        handler(&output, bytes + at + HEAD, body);
+        at += HEAD + body;
+    }
+    reply(connection, output.bytes, output.length);
+}
+
 static void on_memory(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 {
     (void)handle, (void)suggested;
@@ -125,7 +165,9 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buffer)
             memcpy(connection->kept, bytes + used, rest);
             connection->kept_length = rest;
         }
-        if (used > 0)
+        if (used > 0 && handler != NULL)
+            handle_frames(connection, bytes, (size_t)used);
+        else if (used > 0)
             reply(connection, bytes, (size_t)used);
     }
     free(joined);
@@ -146,8 +188,10 @@ static void on_connection(uv_stream_t *listener, int status)
     uv_read_start((uv_stream_t *)&connection->tcp, on_memory, on_read);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc > 1 && strcmp(argv[1], "handler") == 0)
+        handler = append_frame;
     struct sockaddr_in address;
     int length = sizeof address;
     uv_tcp_t listener;
