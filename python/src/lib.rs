@@ -34,8 +34,6 @@ mod _carrick {
     #[pymodule_export]
     use super::request::Request;
     #[pymodule_export]
-    use super::signals::forked;
-    #[pymodule_export]
     use super::socket::{accept, recv_frame, send_frame, sock_recv, sock_send, sock_sendall};
     #[pymodule_export]
     use super::stream::{Job, StreamServer, about_to_block};
