@@ -120,6 +120,8 @@ error_kinds! {
     Broken = -62, "E_BROKEN", "broken", None, "threading.BrokenBarrierError";
     /// A handler returned an error of its own.
     Handler = -63, "E_HANDLER", "handler failed", None, "builtins.RuntimeError";
+    /// Memory that processes share holds what no program of this library writes.
+    Corrupt = -64, "E_CORRUPT", "shared memory is corrupted", None, "builtins.OSError";
 
     // -80: the operating system
     /// The operating system refused; the code is its `errno`.

@@ -4,6 +4,7 @@
 //! | module | what it has | stands on |
 //! |---|---|---|
 //! | [`server`] | stream, message and datagram servers | `auth`, `frame`, `net` |
+//! | [`queue`] | messages between processes, in shared memory | `sys` |
 //! | [`auth`] | HMAC, keys, handshakes | `frame`, `net` |
 //! | [`frame`] | messages over byte streams | `net` |
 //! | [`net`] | sockets and readiness | `sys` |
@@ -17,7 +18,9 @@ mod error;
 pub mod frame;
 pub mod interrupt;
 pub mod net;
+pub mod queue;
 pub mod server;
+mod sync;
 mod sys;
 mod time;
 

@@ -59,6 +59,8 @@ pub const CARRICK_E_WORKER_DIED: i32 = -61;
 pub const CARRICK_E_BROKEN: i32 = -62;
 /// A handler returned an error of its own.
 pub const CARRICK_E_HANDLER: i32 = -63;
+/// Memory that processes share holds what no program of this library writes.
+pub const CARRICK_E_CORRUPT: i32 = -64;
 /// The operating system refused; the code is its `errno`.
 pub const CARRICK_E_OS: i32 = -80;
 
@@ -103,6 +105,7 @@ pub extern "C" fn carrick_status_name(status: i32) -> *const c_char {
         -61 => "CARRICK_E_WORKER_DIED\0",
         -62 => "CARRICK_E_BROKEN\0",
         -63 => "CARRICK_E_HANDLER\0",
+        -64 => "CARRICK_E_CORRUPT\0",
         -80 => "CARRICK_E_OS\0",
         _ => "CARRICK_E_UNKNOWN\0",
     };
@@ -138,6 +141,7 @@ pub extern "C" fn carrick_status_text(status: i32) -> *const c_char {
         -61 => "worker died\0",
         -62 => "broken\0",
         -63 => "handler failed\0",
+        -64 => "shared memory is corrupted\0",
         -80 => "operating system error\0",
         _ => "unknown status\0",
     };
@@ -203,6 +207,7 @@ mod tests {
             (CARRICK_E_WORKER_DIED, "E_WORKER_DIED"),
             (CARRICK_E_BROKEN, "E_BROKEN"),
             (CARRICK_E_HANDLER, "E_HANDLER"),
+            (CARRICK_E_CORRUPT, "E_CORRUPT"),
             (CARRICK_E_OS, "E_OS"),
         ];
         assert_eq!(listed.len(), Kind::ALL.len());

@@ -104,6 +104,10 @@ class HandlerError(Error, RuntimeError):
     """A handler raised."""
 
 
+class CorruptError(Error, builtins.OSError):
+    """Memory that processes share holds what no program of this library writes."""
+
+
 class ConnectionError(Error, builtins.ConnectionError):
     """A connection failed."""
 
@@ -161,6 +165,7 @@ _BY_NAME: dict[str, type[Error]] = {
     "E_WORKER_DIED": WorkerDiedError,
     "E_BROKEN": BrokenError,
     "E_HANDLER": HandlerError,
+    "E_CORRUPT": CorruptError,
     "E_OS": OSError,
 }
 """The class of each kind of the core's table."""

@@ -29,6 +29,7 @@ pub use poller::{Poller, Readiness, Ready};
 pub use readiness::{accept_or_wake, is_socket, readable};
 pub(crate) use readiness::{accept_waiting, drive_accept};
 pub use spin::Spin;
+pub(crate) use spin::Wait;
 pub use stream::{Shutdown, Stream};
 
 pub(crate) use handle::{Waiter, drive};

@@ -103,6 +103,25 @@ pub(crate) fn server_threads() -> usize {
         .count()
 }
 
+/// Starts a thread that [`asleep`] can be asked about; the name is of at most 15 bytes.
+pub(crate) fn named<T: Send + 'static>(
+    name: &'static str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    std::thread::Builder::new().name(name.into()).spawn(body).unwrap()
+}
+
+/// Waits until the thread of this name sleeps in the kernel.
+pub(crate) fn asleep(name: &str) {
+    let sleeps = |task: &fs::DirEntry| {
+        let text = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+        text.contains(&format!("({name})")) && text.contains(") S ")
+    };
+    eventually("the thread sleeps", || {
+        fs::read_dir("/proc/self/task").into_iter().flatten().flatten().any(|task| sleeps(&task))
+    });
+}
+
 fn no_children() -> bool {
     // SAFETY: siginfo_t is plain data for which all zeros is a value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };

@@ -54,7 +54,7 @@ impl PollSlot {
     }
 }
 
-fn timespec(span: Duration) -> libc::timespec {
+pub(super) fn timespec(span: Duration) -> libc::timespec {
     // Durations beyond the type's range are for practical purposes for ever; 10 years is enough.
     let seconds = span.as_secs().min(315_360_000);
     libc::timespec {

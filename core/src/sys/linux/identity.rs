@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which process this is, and whether another one still lives.
+
+use super::syscall;
+use std::io;
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A process: its number, and the low bits of when it started, in clock ticks. Numbers are used again, both
+/// together are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) pid: u32,
+    pub(crate) start: u32,
+}
+
+/// This process's identity as one word; 0 is not known yet. A child made by fork starts with 0.
+// ORDER identity: whoever finds 0 works it out, always with the same result.
+static ME: AtomicU64 = AtomicU64::new(0);
+
+extern "C" fn forget() {
+    ME.store(0, Ordering::Relaxed);
+}
+
+impl Identity {
+    /// This process.
+    pub(crate) fn me() -> Self {
+        let known = ME.load(Ordering::Relaxed);
+        if known == 0 { Self::find_me() } else { Self::from_word(known) }
+    }
+
+    #[cold]
+    fn find_me() -> Self {
+        static WATCH_FORKS: Once = Once::new();
+        WATCH_FORKS.call_once(|| {
+            // It fails only for want of memory; then a child would take itself for its parent.
+            let _ = syscall!(pthread_atfork(None, None, Some(forget)));
+        });
+        let pid = std::process::id();
+        let start = stat("/proc/self/stat").map_or(0, |stat| stat.start);
+        let me = Self { pid, start };
+        ME.store(me.word(), Ordering::Relaxed);
+        me
+    }
+
+    fn word(self) -> u64 {
+        u64::from(self.start) << 32 | u64::from(self.pid)
+    }
+
+    fn from_word(word: u64) -> Self {
+        let (pid, start) = (word & 0xffff_ffff, word >> 32);
+        Self { pid: u32::try_from(pid).unwrap_or(0), start: u32::try_from(start).unwrap_or(0) }
+    }
+
+    /// Whether the process has ended; one that nobody has waited for yet has ended, too.
+    pub(crate) fn is_dead(self) -> bool {
+        if self == Self::me() {
+            return false;
+        }
+        match stat(&format!("/proc/{}/stat", self.pid)) {
+            Ok(stat) => (self.start != 0 && stat.start != self.start) || stat.ended,
+            Err(_) => self.has_no_number(),
+        }
+    }
+
+    /// For where /proc cannot be read.
+    fn has_no_number(self) -> bool {
+        let Ok(pid) = libc::pid_t::try_from(self.pid) else { return true };
+        matches!(syscall!(kill(pid, 0)), Err(e) if e.raw_os_error() == Some(libc::ESRCH))
+    }
+}
+
+struct Stat {
+    start: u32,
+    ended: bool,
+}
+
+fn stat(path: &str) -> io::Result<Stat> {
+    let text = std::fs::read_to_string(path)?;
+    parse(&text).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Fields 3, 20 and 22 of `/proc/<pid>/stat`, as proc(5) numbers them. The name before them may hold anything.
+fn parse(text: &str) -> Option<Stat> {
+    let mut fields = text.rsplit_once(')')?.1.split_ascii_whitespace();
+    let state = fields.next()?;
+    let threads: u32 = fields.nth(16)?.parse().ok()?;
+    let start: u64 = fields.nth(1)?.parse().ok()?;
+    // A first thread that has ended is a zombie, too, as long as others run.
+    let ended = matches!(state, "X" | "x") || (state == "Z" && threads <= 1);
+    Some(Stat { start: u32::try_from(start & 0xffff_ffff).unwrap_or(0), ended })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_lives_and_one_of_another_time_does_not() {
+        let me = Identity::me();
+        assert_eq!(me, Identity::from_word(me.word()));
+        assert!(me.start > 0 && !me.is_dead());
+        assert!(Identity { start: me.start.wrapping_add(1), ..me }.is_dead());
+    }
+
+    #[test]
+    fn a_child_that_nobody_waited_for_is_dead() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let path = format!("/proc/{}/stat", child.id());
+        while !stat(&path).unwrap().ended {
+            std::thread::yield_now();
+        }
+        let start = stat(&path).unwrap().start;
+        assert!(Identity { pid: child.id(), start }.is_dead());
+        child.wait().unwrap();
+        assert!(Identity { pid: child.id(), start }.is_dead());
+    }
+
+    #[test]
+    fn a_name_with_parentheses_and_blanks_is_passed_over() {
+        let text = "7 (a) S (b)) Z 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 1 18 4294967297 20";
+        let stat = parse(text).unwrap();
+        assert!(stat.ended);
+        assert_eq!(stat.start, 1);
+    }
+}

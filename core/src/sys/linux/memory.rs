@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Memory that processes share, and sleeping on words in it.
+
+use super::syscall;
+use crate::time::Deadline;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+
+fn off(value: u64) -> io::Result<libc::off_t> {
+    libc::off_t::try_from(value).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
+}
+
+/// A file in memory that has no name and is gone with its last user. It can grow, and never shrinks.
+pub(crate) fn memory_file(length: u64) -> io::Result<OwnedFd> {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    let fd = syscall!(memfd_create(c"carrick".as_ptr(), flags))?;
+    // SAFETY: memfd_create has just made this descriptor.
+    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    grow_file(&fd, length)?;
+    // Who shrank it would have the others die of SIGBUS.
+    syscall!(fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK))?;
+    Ok(fd)
+}
+
+/// Lengthens the file; what is added reads as zeros and takes no memory until it is written.
+pub(crate) fn grow_file(fd: &OwnedFd, length: u64) -> io::Result<()> {
+    syscall!(ftruncate(fd.as_raw_fd(), off(length)?))?;
+    Ok(())
+}
+
+/// The length of a file that can be mapped and that nobody can shrink; EINVAL for any other.
+pub(crate) fn sealed_length(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    let seals = syscall!(fcntl(fd.as_raw_fd(), libc::F_GET_SEALS))?;
+    if seals & libc::F_SEAL_SHRINK == 0 {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: stat is plain data for which all zeros is a value.
+    let mut stat: libc::stat = unsafe { std::mem::zeroed() };
+    syscall!(fstat(fd.as_raw_fd(), &raw mut stat))?;
+    Ok(u64::try_from(stat.st_size).unwrap_or(0))
+}
+
+/// Gives the memory of a part of the file back; it reads as zeros then.
+pub(crate) fn punch_file(fd: &OwnedFd, start: u64, length: u64) -> io::Result<()> {
+    let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+    syscall!(fallocate(fd.as_raw_fd(), mode, off(start)?, off(length)?))?;
+    Ok(())
+}
+
+/// A part of a file, in this process's memory. A child made by fork has it too.
+#[derive(Debug)]
+pub(crate) struct Mapping {
+    base: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: it is memory of the whole process; how it is used is up to those who read and write through it.
+unsafe impl Send for Mapping {}
+// SAFETY: as above.
+unsafe impl Sync for Mapping {}
+
+impl Mapping {
+    pub(crate) fn new(fd: RawFd, start: u64, length: usize) -> io::Result<Self> {
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        let start = off(start)?;
+        // SAFETY: a new mapping at an address of the kernel's choice touches no memory there is.
+        let base = unsafe { libc::mmap(std::ptr::null_mut(), length, access, libc::MAP_SHARED, fd, start) };
+        if base == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::EFAULT))?;
+        Ok(Self { base, length })
+    }
+
+    /// The first byte; the memory is there for as long as the mapping.
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+}
+
+impl Drop for Mapping {
+    fn drop(&mut self) {
+        let _ = syscall!(munmap(self.base.as_ptr().cast(), self.length));
+    }
+}
+
+/// The half of a word that changes with small numbers, to sleep on.
+pub(crate) fn low_half(word: &AtomicU64) -> &AtomicU32 {
+    let halves: *const AtomicU32 = std::ptr::from_ref(word).cast();
+    let place = usize::from(cfg!(target_endian = "big"));
+    // SAFETY: both halves of the word are atomics of the same memory, and aligned.
+    unsafe { &*halves.add(place) }
+}
+
+/// Sleeps while `word` is `expected`, until somebody wakes it. Returns early for any reason: the caller looks
+/// again. `TimedOut` when the deadline has passed, `Interrupted` after a signal.
+pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, deadline: Deadline) -> io::Result<()> {
+    let span = deadline.remaining().map(super::event::timespec);
+    let limit = span.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    match syscall!(syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT, expected, limit)) {
+        Err(e) if e.raw_os_error() == Some(libc::EAGAIN) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Wakes up to `count` sleepers on `word`, in whatever process they are; returns how many there were.
+pub(crate) fn futex_wake(word: &AtomicU32, count: i32) -> usize {
+    let woken = syscall!(syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, count));
+    woken.ok().and_then(|n| usize::try_from(n).ok()).unwrap_or(0)
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Processes that share a queue are killed at random instants: nobody hangs, nothing is delivered twice, torn or
+//! out of order, and nothing is lost but what a killed consumer had in its hands.
+//!
+//! The processes are this program again, as the test `role`, which finds what is shared under /proc. What happens
+//! is written to a file that all append to. `CARRICK_SOAK` is how long to go on, in seconds (5).
+
+mod support;
+
+use carrick::Deadline;
+use carrick::queue::{Queue, QueueOptions};
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+use support::Test;
+
+const NEVER: Deadline = Deadline::NEVER;
+/// consumer, producer, number.
+const ENTRY: usize = 24;
+/// Places for the last number that a producer knows to be in the queue.
+const PRODUCERS: u64 = 1 << 20;
+
+fn item(producer: u64, number: u64) -> Vec<u8> {
+    // Mostly small, now and then larger than the smallest ring.
+    let length = if number % 97 == 96 { 100_000 } else { (number * 13 % 800) as usize };
+    let mut item = [producer.to_le_bytes(), number.to_le_bytes()].concat();
+    item.extend((0..length).map(|i| (producer as usize + number as usize + i) as u8));
+    item
+}
+
+fn word(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+}
+
+fn log(log: &mut File, consumer: u64, item_: &[u8]) {
+    let (producer, number) = (word(item_, 0), word(item_, 8));
+    assert!(item_ == item(producer, number), "torn: producer {producer}, number {number}");
+    log.write_all(&[consumer, producer, number].map(u64::to_le_bytes).concat()).unwrap();
+}
+
+fn variable(name: &str) -> String {
+    std::env::var(name).unwrap()
+}
+
+/// What a child does: everything but its end is up to it.
+#[test]
+#[ignore = "a part of the other test, which starts it"]
+fn role() {
+    let Ok(role) = std::env::var("CARRICK_ROLE") else { return };
+    let open = |name: &str| OpenOptions::new().read(true).write(true).open(variable(name)).unwrap();
+    let queue = Queue::attach(open("CARRICK_QUEUE").into()).unwrap();
+    let me: u64 = variable("CARRICK_ID").parse().unwrap();
+    if role == "consumer" {
+        let mut entries = OpenOptions::new().append(true).open(variable("CARRICK_LOG")).unwrap();
+        while let Ok(item) = queue.get(NEVER) {
+            log(&mut entries, me, &item);
+        }
+    } else {
+        let put = open("CARRICK_PUT");
+        for number in 0.. {
+            if queue.put(&item(me, number), NEVER).is_err() {
+                return;
+            }
+            put.write_all_at(&(number + 1).to_le_bytes(), me * 8).unwrap();
+        }
+    }
+}
+
+struct Stage {
+    queue: Queue,
+    entries: File,
+    put: File,
+    started: u64,
+}
+
+fn path_of(fd: &impl AsFd) -> String {
+    format!("/proc/{}/fd/{}", std::process::id(), fd.as_fd().as_raw_fd())
+}
+
+/// A file with no name.
+fn nameless() -> File {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).custom_flags(libc::O_TMPFILE);
+    options.open(std::env::temp_dir()).unwrap()
+}
+
+impl Stage {
+    fn start(&mut self, role: &str) -> Actor {
+        let id = self.started;
+        self.started += 1;
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "role", "--ignored", "--quiet"])
+            .env("CARRICK_ROLE", role)
+            .env("CARRICK_ID", id.to_string())
+            .env("CARRICK_QUEUE", path_of(&self.queue))
+            .env("CARRICK_LOG", path_of(&self.entries))
+            .env("CARRICK_PUT", path_of(&self.put))
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Actor { child, consumer: role == "consumer" }
+    }
+}
+
+struct Actor {
+    child: Child,
+    consumer: bool,
+}
+
+impl Actor {
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        let status = self.child.wait().unwrap();
+        // A panic in it would be another status.
+        assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}");
+    }
+}
+
+/// A generator of numbers that need not be good.
+fn next(seed: &mut u64) -> u64 {
+    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    *seed >> 33
+}
+
+fn soak(max_items: u64, seconds: u64) {
+    let queue = Queue::new(QueueOptions { max_items, max_bytes: 0 }).unwrap();
+    let put = nameless();
+    put.set_len(PRODUCERS * 8).unwrap();
+    let mut stage = Stage { queue, entries: nameless(), put, started: 0 };
+    let mut actors: Vec<Actor> =
+        ["producer", "consumer", "producer", "consumer"].map(|role| stage.start(role)).into();
+    let (mut kills, mut consumer_kills) = (0_u64, 0_u64);
+    let mut seed = u64::from(std::process::id()) ^ max_items;
+    let (started, mut moved, mut length) = (Instant::now(), Instant::now(), 0);
+    while started.elapsed() < Duration::from_secs(seconds) {
+        std::thread::park_timeout(Duration::from_micros(next(&mut seed) % 8000));
+        let victim = actors.swap_remove(next(&mut seed) as usize % actors.len());
+        let role = if victim.consumer { "consumer" } else { "producer" };
+        consumer_kills += u64::from(victim.consumer);
+        kills += 1;
+        victim.kill();
+        actors.push(stage.start(role));
+        let now = stage.entries.metadata().unwrap().len();
+        if now > length {
+            (length, moved) = (now, Instant::now());
+        }
+        assert!(moved.elapsed() < Duration::from_secs(20), "hang: nothing was taken for 20 s, {kills} kills");
+    }
+    consumer_kills += actors.iter().filter(|actor| actor.consumer).count() as u64;
+    actors.into_iter().for_each(Actor::kill);
+    // What is left is taken by somebody who is not killed.
+    let path = format!("/proc/self/fd/{}", stage.entries.as_raw_fd());
+    let mut entries = OpenOptions::new().append(true).open(path).unwrap();
+    while let Ok(item) = stage.queue.get(Deadline::NOW) {
+        log(&mut entries, u64::MAX, &item);
+    }
+    stage.queue.put(b"usable", NEVER).unwrap();
+    assert_eq!(stage.queue.get(NEVER).unwrap(), b"usable");
+    report(&stage, kills, consumer_kills);
+}
+
+fn report(stage: &Stage, kills: u64, consumer_kills: u64) {
+    let length = stage.entries.metadata().unwrap().len();
+    assert_eq!(length % ENTRY as u64, 0, "an entry was torn");
+    let mut bytes = vec![0; usize::try_from(length).unwrap()];
+    stage.entries.read_exact_at(&mut bytes, 0).unwrap();
+    let mut seen = HashSet::new();
+    let mut last: HashMap<(u64, u64), u64> = HashMap::new();
+    let mut delivered: HashMap<u64, u64> = HashMap::new();
+    for entry in bytes.chunks_exact(ENTRY) {
+        let (consumer, producer, number) = (word(entry, 0), word(entry, 8), word(entry, 16));
+        assert!(seen.insert((producer, number)), "delivered twice: producer {producer}, number {number}");
+        let before = last.insert((consumer, producer), number);
+        assert!(before < Some(number), "out of order: producer {producer}, number {number} after {before:?}");
+        *delivered.entry(producer).or_default() += 1;
+    }
+    let mut lost = 0;
+    for producer in 0..stage.started {
+        let mut known = [0; 8];
+        stage.put.read_exact_at(&mut known, producer * 8).unwrap();
+        lost += u64::from_le_bytes(known).saturating_sub(delivered.get(&producer).copied().unwrap_or(0));
+    }
+    println!(
+        "{} items, {kills} kills ({consumer_kills} of consumers), {lost} lost in a consumer's hands",
+        seen.len()
+    );
+    assert!(lost <= consumer_kills, "{lost} items are lost and {consumer_kills} consumers were killed");
+}
+
+fn seconds() -> u64 {
+    std::env::var("CARRICK_SOAK").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
+}
+
+#[test]
+fn killed_producers_and_consumers_of_an_unbounded_queue_cost_nobody_else_anything() {
+    let _test = Test::begin();
+    soak(0, seconds().div_ceil(2));
+}
+
+#[test]
+fn killed_producers_and_consumers_of_a_bounded_queue_cost_nobody_else_anything() {
+    let _test = Test::begin();
+    soak(8, seconds().div_ceil(2));
+}

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Queues in shared memory: order, limits, growth, and memory that holds nonsense.
+
+mod support;
+
+use carrick::queue::{Queue, QueueOptions};
+use carrick::{Deadline, Kind};
+use proptest::prelude::*;
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+use support::{Test, asleep, named};
+
+const NEVER: Deadline = Deadline::NEVER;
+
+fn unbounded() -> Queue {
+    Queue::new(QueueOptions::default()).unwrap()
+}
+
+fn bounded(max_items: u64, max_bytes: u64) -> Queue {
+    Queue::new(QueueOptions { max_items, max_bytes }).unwrap()
+}
+
+/// Bytes of memory that the queue takes.
+fn taken(queue: &Queue) -> u64 {
+    File::from(queue.as_fd().try_clone_to_owned().unwrap()).metadata().unwrap().blocks() * 512
+}
+
+/// A body that says what it is, wherever it was cut.
+fn body(number: usize, length: usize) -> Vec<u8> {
+    (0..length).map(|i| (number.wrapping_mul(31).wrapping_add(i) % 251) as u8).collect()
+}
+
+#[test]
+fn items_come_out_whole_and_in_order_whatever_their_length() {
+    let _test = Test::begin();
+    let queue = unbounded();
+    let lengths = [0, 1, 7, 8, 9, 4095, 65_527, 65_528, 65_529, 3 << 20, 0, 5, 9 << 20, 1];
+    for (number, length) in lengths.into_iter().enumerate() {
+        queue.put(&body(number, length), Deadline::NOW).unwrap();
+    }
+    assert_eq!(queue.len().unwrap(), lengths.len() as u64);
+    assert_eq!(queue.bytes().unwrap(), lengths.iter().sum::<usize>() as u64);
+    for (number, length) in lengths.into_iter().enumerate() {
+        assert_eq!(
+            queue.get(Deadline::NOW).unwrap(),
+            body(number, length),
+            "item {number} of {length} bytes"
+        );
+    }
+    assert_eq!(queue.get(Deadline::NOW).unwrap_err().kind(), Kind::Empty);
+}
+
+#[test]
+fn a_crowd_takes_memory_and_gives_it_back() {
+    let _test = Test::begin();
+    let queue = unbounded();
+    let item = body(1, 1 << 20);
+    for _ in 0..64 {
+        queue.put(&item, NEVER).unwrap();
+    }
+    assert!(taken(&queue) >= 64 << 20);
+    for _ in 0..64 {
+        assert!(queue.get(NEVER).unwrap() == item);
+    }
+    assert!(taken(&queue) < 1 << 20, "{} bytes are kept", taken(&queue));
+    queue.put(b"still works", NEVER).unwrap();
+    assert_eq!(queue.get(NEVER).unwrap(), b"still works");
+}
+
+#[test]
+fn a_bounded_queue_is_full_then_has_room_again() {
+    let _test = Test::begin();
+    let queue = bounded(2, 0);
+    queue.put(b"a", Deadline::NOW).unwrap();
+    queue.put(b"b", Deadline::NOW).unwrap();
+    assert_eq!(queue.put(b"c", Deadline::NOW).unwrap_err().kind(), Kind::Full);
+    let soon = Deadline::after(Duration::from_millis(10));
+    assert_eq!(queue.put(b"c", soon).unwrap_err().kind(), Kind::Timeout);
+    assert_eq!(queue.get(NEVER).unwrap(), b"a");
+    queue.put(b"c", Deadline::NOW).unwrap();
+}
+
+#[test]
+fn a_queue_bounded_in_bytes_refuses_what_can_never_fit() {
+    let _test = Test::begin();
+    let queue = bounded(0, 100);
+    let error = queue.put(&[0; 101], Deadline::NOW).unwrap_err();
+    assert_eq!(error.kind(), Kind::FrameTooLarge);
+    assert!(error.to_string().contains("101") && error.to_string().contains("100"), "{error}");
+    queue.put(&[0; 60], Deadline::NOW).unwrap();
+    assert_eq!(queue.put(&[0; 60], Deadline::NOW).unwrap_err().kind(), Kind::Full);
+    queue.get(NEVER).unwrap();
+    queue.put(&[0; 60], Deadline::NOW).unwrap();
+}
+
+#[test]
+fn who_waits_for_an_item_or_for_room_is_woken() {
+    let _test = Test::begin();
+    let queue = Arc::new(bounded(1, 0));
+    let other = Arc::clone(&queue);
+    let taker = named("taker", move || (0..100).map(|_| other.get(NEVER).unwrap()[0]).collect::<Vec<u8>>());
+    for number in 0..100 {
+        if number % 10 == 0 {
+            asleep("taker");
+        }
+        queue.put(&[number], NEVER).unwrap();
+    }
+    assert_eq!(taker.join().unwrap(), (0..100).collect::<Vec<u8>>());
+}
+
+#[test]
+fn closing_wakes_everybody_and_leaves_what_is_there_to_be_taken() {
+    let _test = Test::begin();
+    let (full, empty) = (Arc::new(bounded(1, 0)), Arc::new(unbounded()));
+    full.put(b"last", NEVER).unwrap();
+    let (f, e) = (Arc::clone(&full), Arc::clone(&empty));
+    let putter = named("putter", move || f.put(b"more", NEVER).unwrap_err().kind());
+    let taker = named("taker", move || e.get(NEVER).unwrap_err().kind());
+    asleep("putter");
+    asleep("taker");
+    full.close().unwrap();
+    empty.close().unwrap();
+    assert_eq!(putter.join().unwrap(), Kind::Closed);
+    assert_eq!(taker.join().unwrap(), Kind::Closed);
+    assert_eq!(full.put(b"more", Deadline::NOW).unwrap_err().kind(), Kind::Closed);
+    assert_eq!(full.get(Deadline::NOW).unwrap(), b"last");
+    assert_eq!(full.get(Deadline::NOW).unwrap_err().kind(), Kind::Closed);
+}
+
+#[test]
+fn join_returns_when_all_items_are_done() {
+    let _test = Test::begin();
+    let queue = Arc::new(unbounded());
+    for number in 0..10 {
+        queue.put(&[number], NEVER).unwrap();
+    }
+    assert_eq!(queue.join(Deadline::NOW).unwrap_err().kind(), Kind::WouldBlock);
+    let other = Arc::clone(&queue);
+    let worker = thread::spawn(move || {
+        for _ in 0..10 {
+            other.get(NEVER).unwrap();
+            other.task_done().unwrap();
+        }
+    });
+    queue.join(NEVER).unwrap();
+    worker.join().unwrap();
+    assert_eq!(queue.unfinished().unwrap(), 0);
+    assert_eq!(queue.task_done().unwrap_err().kind(), Kind::Invalid);
+}
+
+#[test]
+fn many_producers_and_consumers_lose_nothing_and_keep_each_producers_order() {
+    const EACH: u32 = 5_000;
+    let _test = Test::begin();
+    let queue = Arc::new(unbounded());
+    let producers: Vec<_> = (0..4_u32)
+        .map(|producer| {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                for number in 0..EACH {
+                    let mut item = [producer.to_le_bytes(), number.to_le_bytes()].concat();
+                    item.resize(8 + (number as usize * 7) % 300, 0);
+                    queue.put(&item, NEVER).unwrap();
+                }
+            })
+        })
+        .collect();
+    let consumers: Vec<_> = (0..4)
+        .map(|_| {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                let mut seen = Vec::new();
+                while let Ok(item) = queue.get(NEVER) {
+                    let word = |at: usize| u32::from_le_bytes(item[at..at + 4].try_into().unwrap());
+                    seen.push((word(0), word(4)));
+                }
+                seen
+            })
+        })
+        .collect();
+    for producer in producers {
+        producer.join().unwrap();
+    }
+    queue.close().unwrap();
+    let mut all = Vec::new();
+    for consumer in consumers {
+        let seen = consumer.join().unwrap();
+        for producer in 0..4 {
+            let numbers: Vec<u32> = seen.iter().filter(|(p, _)| *p == producer).map(|(_, n)| *n).collect();
+            assert!(numbers.is_sorted(), "producer {producer} out of order");
+        }
+        all.extend(seen);
+    }
+    all.sort_unstable();
+    let expected: Vec<(u32, u32)> = (0..4).flat_map(|p| (0..EACH).map(move |n| (p, n))).collect();
+    assert!(all == expected, "{} of {} items", all.len(), expected.len());
+}
+
+#[test]
+fn what_is_no_queue_cannot_be_attached() {
+    let _test = Test::begin();
+    let file = File::open("/dev/null").unwrap();
+    assert_eq!(Queue::attach(file.into()).unwrap_err().kind(), Kind::Invalid);
+    let queue = unbounded();
+    writer(&queue).write_all_at(&[0; 8], 0).unwrap();
+    let again = queue.as_fd().try_clone_to_owned().unwrap();
+    assert_eq!(Queue::attach(again).unwrap_err().kind(), Kind::Invalid);
+}
+
+fn writer(queue: &Queue) -> File {
+    let path = format!("/proc/self/fd/{}", queue.as_fd().as_raw_fd());
+    OpenOptions::new().read(true).write(true).open(path).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_queue_does_what_a_list_does(
+        steps in prop::collection::vec((any::<bool>(), 0_usize..200_000), 1..60),
+        max_items in 0_u64..20,
+    ) {
+        let _test = Test::begin();
+        let queue = bounded(max_items, 0);
+        let mut model = VecDeque::new();
+        for (number, (put, length)) in steps.into_iter().enumerate() {
+            if put {
+                let item = body(number, length);
+                let full = max_items != 0 && model.len() as u64 == max_items;
+                prop_assert_eq!(queue.put(&item, Deadline::NOW).err().map(|e| e.kind()), full.then_some(Kind::Full));
+                if !full {
+                    model.push_back(item);
+                }
+            } else {
+                let expected = model.pop_front();
+                match queue.get(Deadline::NOW) {
+                    Ok(item) => prop_assert!(Some(item) == expected),
+                    Err(e) => prop_assert!(e.kind() == Kind::Empty && expected.is_none()),
+                }
+            }
+            prop_assert_eq!(queue.len().unwrap(), model.len() as u64);
+        }
+    }
+
+    #[test]
+    fn nonsense_in_the_memory_gives_an_error_and_no_more(
+        writes in prop::collection::vec((0_u64..4096, any::<[u8; 8]>()), 1..8),
+        steps in prop::collection::vec(any::<bool>(), 1..20),
+    ) {
+        let _test = Test::begin();
+        let queue = unbounded();
+        for number in 0..3 {
+            queue.put(&body(number, 100), NEVER).unwrap();
+        }
+        let memory = writer(&queue);
+        for (at, bytes) in &writes {
+            memory.write_all_at(bytes, *at).unwrap();
+        }
+        for put in steps {
+            if put {
+                let _ = queue.put(b"after", Deadline::after(Duration::from_millis(1)));
+            } else {
+                let _ = queue.get(Deadline::after(Duration::from_millis(1)));
+            }
+        }
+        let _ = (queue.len(), queue.task_done(), queue.unfinished(), queue.join(Deadline::NOW));
+    }
+}
