@@ -146,6 +146,11 @@
 #define CARRICK_E_HANDLER -63
 
 /**
+ * Memory that processes share holds what no program of this library writes.
+ */
+#define CARRICK_E_CORRUPT -64
+
+/**
  * The operating system refused; the code is its `errno`.
  */
 #define CARRICK_E_OS -80
@@ -422,6 +427,12 @@ typedef struct carrick_mac carrick_mac;
 typedef struct carrick_poller carrick_poller;
 
 /**
+ * A queue of messages for threads and processes: first in, first out, any number of producers and consumers. A child
+ * made by fork may go on using it; another program attaches to its descriptor. Thread word: ANY.
+ */
+typedef struct carrick_queue carrick_queue;
+
+/**
  * A request in the hands of its handler: BORROWED until the handler returns. Thread word: ONE.
  */
 typedef struct carrick_request carrick_request;
@@ -563,6 +574,24 @@ typedef struct carrick_ready {
      */
     int32_t readiness;
 } carrick_ready;
+
+/**
+ * The limits of a queue. Fill it with carrick_queue_options_init.
+ */
+typedef struct carrick_queue_options {
+    /**
+     * The size of this struct, set by _init.
+     */
+    size_t struct_size;
+    /**
+     * The most items in the queue; 0 is no limit (0).
+     */
+    uint64_t max_items;
+    /**
+     * The most bytes of bodies in the queue; 0 is no limit (0). A body over it is refused.
+     */
+    uint64_t max_bytes;
+} carrick_queue_options;
 
 /**
  * How a stream server works. Fill it with carrick_stream_server_options_init.
@@ -1162,6 +1191,118 @@ carrick_status carrick_poller_wake(const struct carrick_poller *poller);
  * Frees a poller; the descriptors it watched stay open. NULL does nothing. Nobody else may be inside. Since 0.1.
  */
 void carrick_poller_free(struct carrick_poller *poller);
+
+/**
+ * Fills queue options with the defaults.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_options_init(struct carrick_queue_options *out_options);
+
+/**
+ * Makes an empty queue. options may be NULL (no limits). out_queue is OWNED.
+ * Codes: E_VERSION, E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_new(const struct carrick_queue_options *options,
+                                 struct carrick_queue **out_queue);
+
+/**
+ * The queue behind a descriptor that came from another process, by inheritance or over a Unix socket. The descriptor
+ * is CONSUMED. out_queue is OWNED.
+ * Codes: E_INVALID (it is no queue, or one of another version), E_NOMEMORY, E_OS (EBADF), E_NULL. ANY thread.
+ * Since 0.1.
+ */
+carrick_status carrick_queue_attach(int32_t fd,
+                                    struct carrick_queue **out_queue);
+
+/**
+ * The descriptor to hand to another process: BORROWED until the queue is freed. It is close-on-exec.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_fd(const struct carrick_queue *queue, int32_t *out_fd);
+
+/**
+ * Puts an item at the end, waiting for room. After an error nothing was put.
+ * Codes: E_FULL (only with timeout 0), E_TIMEOUT, E_CLOSED, E_FRAME_TOO_LARGE (over max_bytes), E_NOMEMORY,
+ * E_INTERRUPTED, E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_put(const struct carrick_queue *queue,
+                                 const uint8_t *data,
+                                 size_t data_len,
+                                 int64_t timeout_ns);
+
+/**
+ * Puts one item whose body is the slices one after the other.
+ * Codes: as carrick_queue_put. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_put_vectored(const struct carrick_queue *queue,
+                                          const struct carrick_slice *parts,
+                                          size_t parts_len,
+                                          int64_t timeout_ns);
+
+/**
+ * Takes the item at the beginning, waiting for one, into memory of the library: *out_data is OWNED, free it with
+ * carrick_bytes_free. After an error nothing was taken.
+ * Codes: E_EMPTY (only with timeout 0), E_TIMEOUT, E_CLOSED (and empty), E_NOMEMORY, E_INTERRUPTED, E_CORRUPT, E_NULL.
+ * ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_get(const struct carrick_queue *queue,
+                                 int64_t timeout_ns,
+                                 uint8_t **out_data,
+                                 size_t *out_len);
+
+/**
+ * Takes the item at the beginning into the caller's memory.
+ * Codes: as carrick_queue_get, and E_BUFFER (out_len has the length needed; the item stays). ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_get_into(const struct carrick_queue *queue,
+                                      uint8_t *buffer,
+                                      size_t buffer_cap,
+                                      int64_t timeout_ns,
+                                      size_t *out_len);
+
+/**
+ * How many items are in the queue, at this moment.
+ * Codes: E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_len(const struct carrick_queue *queue, uint64_t *out_count);
+
+/**
+ * The bytes of the bodies in the queue, at this moment.
+ * Codes: E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_bytes(const struct carrick_queue *queue, uint64_t *out_count);
+
+/**
+ * How many items were put for which carrick_queue_task_done has not been called yet.
+ * Codes: E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_unfinished(const struct carrick_queue *queue, uint64_t *out_count);
+
+/**
+ * Says that a taker is done with an item.
+ * Codes: E_INVALID (called more often than items were put), E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_task_done(const struct carrick_queue *queue);
+
+/**
+ * Waits until carrick_queue_task_done has been called for every item that was put.
+ * Codes: E_WOULD_BLOCK (only with timeout 0), E_TIMEOUT, E_INTERRUPTED, E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_join(const struct carrick_queue *queue,
+                                  int64_t timeout_ns);
+
+/**
+ * Ends the queue in every process that has it: nothing more is put, what is in it may still be taken, then getting
+ * gives E_CLOSED. Wakes all who wait. Does nothing the second time.
+ * Codes: E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_close(const struct carrick_queue *queue);
+
+/**
+ * Frees this process's handle of a queue; its items stay for the others. NULL does nothing. Nobody else may be inside
+ * a call on it. Since 0.1.
+ */
+void carrick_queue_free(struct carrick_queue *queue);
 
 /**
  * Sends a frame back. A request may have no reply or several; they leave when the handler returns.

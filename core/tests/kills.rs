@@ -4,6 +4,7 @@
 //!
 //! The processes are this program again, as the test `role`, which finds what is shared under /proc. What happens
 //! is written to a file that all append to. `CARRICK_SOAK` is how long to go on, in seconds (5).
+#![expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 mod support;
 
@@ -185,10 +186,11 @@ fn report(stage: &Stage, kills: u64, consumer_kills: u64) {
         stage.put.read_exact_at(&mut known, producer * 8).unwrap();
         lost += u64::from_le_bytes(known).saturating_sub(delivered.get(&producer).copied().unwrap_or(0));
     }
-    println!(
-        "{} items, {kills} kills ({consumer_kills} of consumers), {lost} lost in a consumer's hands",
+    let text = format!(
+        "{} items, {kills} kills ({consumer_kills} of consumers), {lost} lost in a consumer's hands\n",
         seen.len()
     );
+    std::io::stderr().write_all(text.as_bytes()).unwrap();
     assert!(lost <= consumer_kills, "{lost} items are lost and {consumer_kills} consumers were killed");
 }
 

@@ -24,6 +24,7 @@ pub mod gate;
 pub mod listener;
 pub mod option;
 pub mod poller;
+pub mod queue;
 pub mod request;
 pub mod server;
 pub mod server_options;

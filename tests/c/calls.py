@@ -23,6 +23,7 @@ HANDLES = [
     "poller",
     "mac",
     "gate",
+    "queue",
     "server",
     "request",
     "session",
@@ -41,6 +42,7 @@ VALUES = {
     "right": '(const uint8_t *)"right"', "right_len": "5", "parts": "s->parts", "parts_len": "1",
     "digest": "CARRICK_DIGEST_SHA256", "role": "CARRICK_ROLE_CLIENT", "auth": "&s->auth", "format": "&s->format",
     "carrick_bytes_free.data": "NULL",
+    "carrick_queue_new.options": "&s->queue_options", "carrick_queue_attach.fd": "0",
     "carrick_listener_bind.options": "&s->listen", "carrick_gate_new.options": "&s->auth",
     "carrick_stream_server_bind.options": "&s->stream_server",
     "carrick_message_server_bind.options": "&s->message_server",
@@ -55,7 +57,7 @@ VALUES = {
 # "may be NULL" in the header.
 NULLABLE = {
     "carrick_connection_connect.format", "carrick_connection_connect.auth", "carrick_connection_new.format",
-    "carrick_listener_bind.options", "carrick_stream_server_bind.options", "carrick_message_server_bind.options",
+    "carrick_queue_new.options", "carrick_listener_bind.options", "carrick_stream_server_bind.options", "carrick_message_server_bind.options",
     "user_data", "drop_user_data",
 }  # fmt: skip
 # What a poisoned handle allows: closing it, and ending what it serves.

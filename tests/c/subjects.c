@@ -48,6 +48,8 @@ void make_subjects(struct subjects *s)
     OK(carrick_poller_new(&s->poller));
     OK(carrick_mac_new(CARRICK_DIGEST_SHA256, key, 6, &s->mac));
     OK(carrick_gate_new(&s->auth, &s->gate));
+    OK(carrick_queue_options_init(&s->queue_options));
+    OK(carrick_queue_new(&s->queue_options, &s->queue));
     OK(carrick_message_server_bind(CARRICK_TEXT("127.0.0.1:0"), NULL, message_handler, NULL, NULL, &s->server));
 }
 
@@ -61,6 +63,7 @@ void free_subjects(struct subjects *s)
     carrick_poller_free(s->poller);
     carrick_mac_free(s->mac);
     carrick_gate_free(s->gate);
+    carrick_queue_free(s->queue);
     carrick_server_free(s->server);
 }
 

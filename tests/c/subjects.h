@@ -13,6 +13,7 @@ struct subjects {
     carrick_poller *poller;
     carrick_mac *mac;
     carrick_gate *gate;
+    carrick_queue *queue;
     carrick_server *server;
     /* Only inside a handler. */
     const carrick_request *request;
@@ -22,6 +23,7 @@ struct subjects {
     carrick_auth_options auth;
     carrick_format format;
     carrick_listen_options listen;
+    carrick_queue_options queue_options;
     carrick_stream_server_options stream_server;
     carrick_message_server_options message_server;
     carrick_slice parts[1];

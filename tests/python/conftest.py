@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from carrick.multiprocessing import connection
+
 WATCHDOG = 60
 """Seconds until a test that hangs is shot, with the stacks of all its threads."""
 
@@ -52,6 +54,14 @@ def _gone(leftovers: Callable[[], object]) -> object:
         gc.collect()
         os.sched_yield()
     return left
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _first_wait() -> None:
+    """What the main thread makes for its first wait, to hear of signals with, it keeps."""
+    left, right = connection.Pipe()
+    with left, right:
+        assert not left.poll(0.001)
 
 
 @pytest.fixture(autouse=True)

@@ -170,6 +170,7 @@ NOT_PROVOKED = {
     "E_FULL": "queues come with a later issue",
     "E_EMPTY": "queues come with a later issue",
     "E_OWNER_DIED": "locks come with a later issue",
+    "E_CORRUPT": "queues come with a later issue",
     "E_WORKER_DIED": "pools come with a later issue",
     "E_BROKEN": "barriers come with a later issue",
     "E_HANDLER": "what a handler raised is reported itself, see test_message_server.py",

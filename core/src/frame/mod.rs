@@ -27,5 +27,6 @@ mod turn;
 
 pub(crate) use codec::QuickHeads;
 pub use codec::{ByteOrder, DEFAULT_CAP, Format, Head, HeadProgress};
+pub(crate) use stream::Slice;
 pub use stream::{Body, Connection};
 pub use transport::{Borrowed, Halves, Transport};

@@ -56,9 +56,9 @@ impl Body for Vec<u8> {
 }
 
 /// The caller's memory as a body.
-struct Slice<'a> {
-    memory: &'a mut [u8],
-    filled: usize,
+pub(crate) struct Slice<'a> {
+    pub(crate) memory: &'a mut [u8],
+    pub(crate) filled: usize,
 }
 
 impl Body for Slice<'_> {

@@ -24,7 +24,7 @@ mod layout;
 mod ring;
 
 use crate::error::{Error, Kind, Result};
-use crate::frame::Body;
+use crate::frame::{Body, Slice};
 use crate::interrupt;
 use crate::net::{Spin, Wait};
 use crate::sync::Mutex;
@@ -303,19 +303,15 @@ impl Queue {
         end: Commit,
     ) -> std::result::Result<(), Blocked> {
         let (max_items, max_bytes) = (head.max_items(), head.max_bytes());
-        if max_items != 0 && end.items.wrapping_sub(start.items) >= max_items {
-            return Err(Blocked::At(version));
-        }
-        if max_bytes == 0 {
-            return Ok(());
-        }
-        if length > max_bytes {
+        if max_bytes != 0 && length > max_bytes {
             let detail = format!(
                 "{length} bytes; the queue holds at most {max_bytes}: make it with a larger max_bytes"
             );
             return Err(Error::with_detail(Kind::FrameTooLarge, PUT, detail).into());
         }
-        if end.bytes.wrapping_sub(start.bytes).saturating_add(length) > max_bytes {
+        let full = max_items != 0 && end.items.wrapping_sub(start.items) >= max_items;
+        let bytes = end.bytes.wrapping_sub(start.bytes).saturating_add(length);
+        if full || (max_bytes != 0 && bytes > max_bytes) {
             return Err(Blocked::At(version));
         }
         Ok(())
@@ -354,8 +350,24 @@ impl Queue {
         self.get_with(make, deadline)
     }
 
+    /// Like [`get`](Self::get), into the caller's memory; returns the item's length.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); `Buffer`: the item is longer, by [`Error::needed`].
+    pub fn get_into(&self, memory: &mut [u8], deadline: Deadline) -> Result<usize> {
+        let mut memory = Some(memory);
+        let make = |length: u64| {
+            let given = memory.as_ref().map_or(0, |memory| memory.len());
+            if length > given as u64 {
+                return Err(Error::too_small(GET, length, given));
+            }
+            Ok(Slice { memory: memory.take().unwrap_or_default(), filled: 0 })
+        };
+        self.get_with(make, deadline).map(|body| body.filled)
+    }
+
     /// Like [`get`](Self::get), into memory that `make` has for a body of so many bytes. It is called with the
-    /// queue locked, more than once perhaps, and must not wait; an error of it leaves the item where it is.
+    /// queue locked and must not wait; an error of it leaves the item where it is.
     ///
     /// # Errors
     /// As [`get`](Self::get), and those of `make`.

@@ -139,9 +139,4 @@ impl Mutex {
         }
         word != 0
     }
-
-    /// Whether somebody holds the lock, be it a process that has died.
-    pub(crate) fn is_locked(&self) -> bool {
-        self.0.load(Ordering::SeqCst) != 0
-    }
 }

@@ -92,10 +92,10 @@ impl Drop for Mapping {
 
 /// The half of a word that changes with small numbers, to sleep on.
 pub(crate) fn low_half(word: &AtomicU64) -> &AtomicU32 {
-    let halves: *const AtomicU32 = std::ptr::from_ref(word).cast();
-    let place = usize::from(cfg!(target_endian = "big"));
-    // SAFETY: both halves of the word are atomics of the same memory, and aligned.
-    unsafe { &*halves.add(place) }
+    let halves: *const [AtomicU32; 2] = std::ptr::from_ref(word).cast();
+    // SAFETY: the two halves are atomics of the word's memory, and aligned.
+    let halves = unsafe { &*halves };
+    if cfg!(target_endian = "big") { &halves[1] } else { &halves[0] }
 }
 
 /// Sleeps while `word` is `expected`, until somebody wakes it. Returns early for any reason: the caller looks

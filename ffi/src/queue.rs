@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Queues in memory that processes share.
+
+use crate::boundary::{boundary, on, on_any};
+use crate::connection::{carrick_slice, slices};
+use crate::handle::{free, give, opaque};
+use crate::memory::{bytes, bytes_mut, options, output, write};
+use crate::status::carrick_status;
+use crate::stream::adopt;
+use carrick::queue::{Queue, QueueOptions};
+use carrick::{Deadline, Result};
+use std::os::fd::{AsFd, AsRawFd};
+
+/// A queue of messages for threads and processes: first in, first out, any number of producers and consumers. A child
+/// made by fork may go on using it; another program attaches to its descriptor. Thread word: ANY.
+pub struct carrick_queue {
+    _opaque: [u8; 0],
+}
+opaque!(carrick_queue => Queue, b"ck-queue");
+
+/// The limits of a queue. Fill it with carrick_queue_options_init.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct carrick_queue_options {
+    /// The size of this struct, set by _init.
+    pub struct_size: usize,
+    /// The most items in the queue; 0 is no limit (0).
+    pub max_items: u64,
+    /// The most bytes of bodies in the queue; 0 is no limit (0). A body over it is refused.
+    pub max_bytes: u64,
+}
+
+impl carrick_queue_options {
+    fn defaults() -> Self {
+        Self { struct_size: size_of::<Self>(), max_items: 0, max_bytes: 0 }
+    }
+}
+
+/// Fills queue options with the defaults.
+/// Codes: E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_options_init(
+    out_options: *mut carrick_queue_options,
+) -> carrick_status {
+    boundary("init queue options", || {
+        output(out_options, "out_options", "init queue options")?;
+        write(out_options, carrick_queue_options::defaults());
+        Ok(())
+    })
+}
+
+/// Makes an empty queue. options may be NULL (no limits). out_queue is OWNED.
+/// Codes: E_VERSION, E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_new(
+    options: *const carrick_queue_options,
+    out_queue: *mut *mut carrick_queue,
+) -> carrick_status {
+    const OPERATION: &str = "make queue";
+    boundary(OPERATION, || {
+        output(out_queue, "out_queue", OPERATION)?;
+        let o = self::options(options, carrick_queue_options::defaults(), OPERATION)?;
+        let limits = QueueOptions { max_items: o.max_items, max_bytes: o.max_bytes };
+        write(out_queue, give(Queue::new(limits)?));
+        Ok(())
+    })
+}
+
+/// The queue behind a descriptor that came from another process, by inheritance or over a Unix socket. The descriptor
+/// is CONSUMED. out_queue is OWNED.
+/// Codes: E_INVALID (it is no queue, or one of another version), E_NOMEMORY, E_OS (EBADF), E_NULL. ANY thread.
+/// Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_attach(fd: i32, out_queue: *mut *mut carrick_queue) -> carrick_status {
+    boundary("attach queue", || {
+        output(out_queue, "out_queue", "attach queue")?;
+        write(out_queue, give(adopt(fd, "attach queue", Queue::attach)?));
+        Ok(())
+    })
+}
+
+/// The descriptor to hand to another process: BORROWED until the queue is freed. It is close-on-exec.
+/// Codes: E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_fd(queue: *const carrick_queue, out_fd: *mut i32) -> carrick_status {
+    on(queue, "get descriptor", |queue| {
+        output(out_fd, "out_fd", "get descriptor")?;
+        write(out_fd, queue.as_fd().as_raw_fd());
+        Ok(())
+    })
+}
+
+/// Puts an item at the end, waiting for room. After an error nothing was put.
+/// Codes: E_FULL (only with timeout 0), E_TIMEOUT, E_CLOSED, E_FRAME_TOO_LARGE (over max_bytes), E_NOMEMORY,
+/// E_INTERRUPTED, E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_put(
+    queue: *const carrick_queue,
+    data: *const u8,
+    data_len: usize,
+    timeout_ns: i64,
+) -> carrick_status {
+    on(queue, "put", |queue| queue.put(bytes(data, data_len, "put")?, Deadline::from_nanos(timeout_ns)))
+}
+
+/// Puts one item whose body is the slices one after the other.
+/// Codes: as carrick_queue_put. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_put_vectored(
+    queue: *const carrick_queue,
+    parts: *const carrick_slice,
+    parts_len: usize,
+    timeout_ns: i64,
+) -> carrick_status {
+    on(queue, "put", |queue| {
+        queue.put_vectored(&slices(parts, parts_len, "put")?, Deadline::from_nanos(timeout_ns))
+    })
+}
+
+/// Takes the item at the beginning, waiting for one, into memory of the library: *out_data is OWNED, free it with
+/// carrick_bytes_free. After an error nothing was taken.
+/// Codes: E_EMPTY (only with timeout 0), E_TIMEOUT, E_CLOSED (and empty), E_NOMEMORY, E_INTERRUPTED, E_CORRUPT, E_NULL.
+/// ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_get(
+    queue: *const carrick_queue,
+    timeout_ns: i64,
+    out_data: *mut *mut u8,
+    out_len: *mut usize,
+) -> carrick_status {
+    on(queue, "get", |queue| {
+        output(out_data, "out_data", "get")?;
+        output(out_len, "out_len", "get")?;
+        let body = queue.get(Deadline::from_nanos(timeout_ns))?.into_boxed_slice();
+        write(out_len, body.len());
+        write(out_data, Box::into_raw(body).cast::<u8>());
+        Ok(())
+    })
+}
+
+/// Takes the item at the beginning into the caller's memory.
+/// Codes: as carrick_queue_get, and E_BUFFER (out_len has the length needed; the item stays). ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_get_into(
+    queue: *const carrick_queue,
+    buffer: *mut u8,
+    buffer_cap: usize,
+    timeout_ns: i64,
+    out_len: *mut usize,
+) -> carrick_status {
+    on(queue, "get", |queue| {
+        output(out_len, "out_len", "get")?;
+        let buffer = bytes_mut(buffer, buffer_cap, "get")?;
+        let length = queue.get_into(buffer, Deadline::from_nanos(timeout_ns)).inspect_err(|e| {
+            if let Some(needed) = e.needed() {
+                write(out_len, usize::try_from(needed).unwrap_or(usize::MAX));
+            }
+        })?;
+        write(out_len, length);
+        Ok(())
+    })
+}
+
+fn count(
+    queue: *const carrick_queue,
+    out_count: *mut u64,
+    operation: &'static str,
+    ask: impl FnOnce(&Queue) -> Result<u64>,
+) -> carrick_status {
+    on(queue, operation, |queue| {
+        output(out_count, "out_count", operation)?;
+        write(out_count, ask(queue)?);
+        Ok(())
+    })
+}
+
+/// How many items are in the queue, at this moment.
+/// Codes: E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_len(
+    queue: *const carrick_queue,
+    out_count: *mut u64,
+) -> carrick_status {
+    count(queue, out_count, "get length", Queue::len)
+}
+
+/// The bytes of the bodies in the queue, at this moment.
+/// Codes: E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_bytes(
+    queue: *const carrick_queue,
+    out_count: *mut u64,
+) -> carrick_status {
+    count(queue, out_count, "get bytes", Queue::bytes)
+}
+
+/// How many items were put for which carrick_queue_task_done has not been called yet.
+/// Codes: E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_unfinished(
+    queue: *const carrick_queue,
+    out_count: *mut u64,
+) -> carrick_status {
+    count(queue, out_count, "get unfinished", Queue::unfinished)
+}
+
+/// Says that a taker is done with an item.
+/// Codes: E_INVALID (called more often than items were put), E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_task_done(queue: *const carrick_queue) -> carrick_status {
+    on(queue, "task_done", Queue::task_done)
+}
+
+/// Waits until carrick_queue_task_done has been called for every item that was put.
+/// Codes: E_WOULD_BLOCK (only with timeout 0), E_TIMEOUT, E_INTERRUPTED, E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_join(queue: *const carrick_queue, timeout_ns: i64) -> carrick_status {
+    on(queue, "join queue", |queue| queue.join(Deadline::from_nanos(timeout_ns)))
+}
+
+/// Ends the queue in every process that has it: nothing more is put, what is in it may still be taken, then getting
+/// gives E_CLOSED. Wakes all who wait. Does nothing the second time.
+/// Codes: E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_close(queue: *const carrick_queue) -> carrick_status {
+    on_any(queue, "close queue", Queue::close)
+}
+
+/// Frees this process's handle of a queue; its items stay for the others. NULL does nothing. Nobody else may be inside
+/// a call on it. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_free(queue: *mut carrick_queue) {
+    let _ = boundary("free", || {
+        free(queue);
+        Ok(())
+    });
+}

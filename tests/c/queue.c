@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Queues in shared memory: within a process, with the child of a fork, and by descriptor. */
+#define _POSIX_C_SOURCE 200809L
+#include "harness.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static carrick_queue *make(uint64_t max_items, uint64_t max_bytes)
+{
+    carrick_queue_options options;
+    carrick_queue *queue = NULL;
+    OK(carrick_queue_options_init(&options));
+    options.max_items = max_items;
+    options.max_bytes = max_bytes;
+    OK(carrick_queue_new(&options, &queue));
+    return queue;
+}
+
+static void put(const carrick_queue *queue, const char *text)
+{
+    OK(carrick_queue_put(queue, (const uint8_t *)text, strlen(text), FOREVER));
+}
+
+static void take(const carrick_queue *queue, const char *text)
+{
+    uint8_t buffer[64];
+    size_t len = 0;
+    OK(carrick_queue_get_into(queue, buffer, sizeof buffer, FOREVER, &len));
+    CHECK(len == strlen(text) && memcmp(buffer, text, len) == 0);
+}
+
+static void await_success(pid_t child)
+{
+    int status = 1;
+    while (waitpid(child, &status, 0) < 0)
+        CHECK(errno == EINTR);
+    CHECK(status == 0);
+}
+
+static void items_come_out_in_order(void)
+{
+    carrick_queue *queue = make(0, 0);
+    carrick_slice parts[2] = {{(const uint8_t *)"two ", 4}, {(const uint8_t *)"parts", 5}};
+    uint64_t count = 0;
+    uint8_t *data = NULL;
+    size_t len = 0;
+    put(queue, "one");
+    put(queue, "");
+    OK(carrick_queue_put_vectored(queue, parts, 2, FOREVER));
+    OK(carrick_queue_len(queue, &count));
+    CHECK(count == 3);
+    OK(carrick_queue_bytes(queue, &count));
+    CHECK(count == 12);
+    take(queue, "one");
+    take(queue, "");
+    OK(carrick_queue_get(queue, 0, &data, &len));
+    CHECK(len == 9 && memcmp(data, "two parts", 9) == 0);
+    carrick_bytes_free(data, len);
+    STATUS(CARRICK_E_EMPTY, carrick_queue_get(queue, 0, &data, &len));
+    STATUS(CARRICK_E_TIMEOUT, carrick_queue_get(queue, 1000000, &data, &len));
+    carrick_queue_free(queue);
+}
+
+static void an_item_that_does_not_fit_stays(void)
+{
+    carrick_queue *queue = make(0, 0);
+    uint8_t small[3];
+    size_t len = 0;
+    put(queue, "four");
+    STATUS(CARRICK_E_BUFFER, carrick_queue_get_into(queue, small, sizeof small, FOREVER, &len));
+    CHECK(len == 4);
+    take(queue, "four");
+    carrick_queue_free(queue);
+}
+
+static void limits_are_kept(void)
+{
+    carrick_queue *queue = make(1, 4);
+    put(queue, "full");
+    STATUS(CARRICK_E_FULL, carrick_queue_put(queue, (const uint8_t *)"x", 1, 0));
+    STATUS(CARRICK_E_TIMEOUT, carrick_queue_put(queue, (const uint8_t *)"x", 1, 1000000));
+    STATUS(CARRICK_E_FRAME_TOO_LARGE, carrick_queue_put(queue, (const uint8_t *)"12345", 5, FOREVER));
+    take(queue, "full");
+    put(queue, "room");
+    carrick_queue_free(queue);
+}
+
+static void a_child_puts_and_its_parent_takes(void)
+{
+    enum { ITEMS = 1000 };
+    carrick_queue *queue = make(4, 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        for (int i = 0; i < ITEMS; i++)
+            OK(carrick_queue_put(queue, (const uint8_t *)&i, sizeof i, FOREVER));
+        OK(carrick_queue_join(queue, FOREVER));
+        carrick_queue_free(queue);
+        _exit(0);
+    }
+    for (int i = 0; i < ITEMS; i++) {
+        int got = -1;
+        size_t len = 0;
+        OK(carrick_queue_get_into(queue, (uint8_t *)&got, sizeof got, FOREVER, &len));
+        CHECK(len == sizeof got && got == i);
+        OK(carrick_queue_task_done(queue));
+    }
+    await_success(child);
+    STATUS(CARRICK_E_INVALID, carrick_queue_task_done(queue));
+    carrick_queue_free(queue);
+}
+
+static void a_killed_child_leaves_the_queue_usable(void)
+{
+    carrick_queue *queue = make(4, 0);
+    for (int round = 0; round < 50; round++) {
+        uint8_t item[8];
+        size_t len = 0;
+        pid_t child = fork();
+        CHECK(child >= 0);
+        if (child == 0) {
+            for (;;)
+                OK(carrick_queue_put(queue, (const uint8_t *)"12345678", 8, FOREVER));
+        }
+        for (int i = 0; i < round; i++) {
+            OK(carrick_queue_get_into(queue, item, sizeof item, FOREVER, &len));
+            CHECK(len == 8 && memcmp(item, "12345678", 8) == 0);
+        }
+        CHECK(kill(child, SIGKILL) == 0);
+        CHECK(waitpid(child, NULL, 0) == child);
+        while (carrick_queue_get_into(queue, item, sizeof item, 0, &len) == CARRICK_OK)
+            CHECK(len == 8 && memcmp(item, "12345678", 8) == 0);
+        put(queue, "usable");
+        take(queue, "usable");
+    }
+    carrick_queue_free(queue);
+}
+
+static void a_descriptor_is_enough_to_attach(void)
+{
+    carrick_queue *queue = make(7, 0), *again = NULL;
+    int fd = -1, copy;
+    OK(carrick_queue_fd(queue, &fd));
+    copy = dup(fd);
+    OK(carrick_queue_attach(copy, &again));
+    put(queue, "there");
+    take(again, "there");
+    carrick_queue_free(queue);
+    put(again, "lives on");
+    take(again, "lives on");
+    carrick_queue_free(again);
+    STATUS(CARRICK_E_INVALID, carrick_queue_attach(0, &again));
+    STATUS(CARRICK_E_INVALID, carrick_queue_attach(-1, &again));
+}
+
+static void closing_ends_it_for_all(void)
+{
+    carrick_queue *queue = make(0, 0);
+    uint8_t item[8];
+    size_t len = 0;
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        take(queue, "last");
+        STATUS(CARRICK_E_CLOSED, carrick_queue_get_into(queue, item, sizeof item, FOREVER, &len));
+        carrick_queue_free(queue);
+        _exit(0);
+    }
+    put(queue, "last");
+    OK(carrick_queue_close(queue));
+    OK(carrick_queue_close(queue));
+    STATUS(CARRICK_E_CLOSED, carrick_queue_put(queue, item, 0, FOREVER));
+    await_success(child);
+    carrick_queue_free(queue);
+}
+
+static void corrupted_memory_gives_an_error(void)
+{
+    carrick_queue *queue = make(0, 0);
+    uint8_t item[8];
+    uint64_t nonsense = UINT64_MAX;
+    size_t len = 0;
+    int fd = -1;
+    put(queue, "item");
+    OK(carrick_queue_fd(queue, &fd));
+    /* The length of the first item, right after the head. */
+    CHECK(pwrite(fd, &nonsense, sizeof nonsense, 4096) == sizeof nonsense);
+    STATUS(CARRICK_E_CORRUPT, carrick_queue_get_into(queue, item, sizeof item, 0, &len));
+    carrick_queue_free(queue);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {
+#define TEST(name) {#name, name}
+        TEST(items_come_out_in_order),
+        TEST(an_item_that_does_not_fit_stays),
+        TEST(limits_are_kept),
+        TEST(a_child_puts_and_its_parent_takes),
+        TEST(a_killed_child_leaves_the_queue_usable),
+        TEST(a_descriptor_is_enough_to_attach),
+        TEST(closing_ends_it_for_all),
+        TEST(corrupted_memory_gives_an_error),
+    };
+    return run_tests(tests, sizeof tests / sizeof tests[0], argc, argv);
+}
