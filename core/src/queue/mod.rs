@@ -5,7 +5,7 @@
 //! A stream of records, each a length and a body, in a ring. Producers take turns at its end and consumers at its
 //! beginning, each side under a lock of its own, so the two sides meet only when they look how far the other
 //! one is. A change is one store (see `layout`): a process killed at any instant has put an item or has not, and
-//! has taken one or has not. The lock of a dead holder is taken over (see [`crate::sync`]).
+//! has taken one or has not. The lock of a dead holder is taken over (see the module `sync`).
 //!
 //! # Growing
 //! A record that does not fit makes the stream leave its ring for one of at least twice the size, at once and
@@ -15,7 +15,7 @@
 //!
 //! # Waiting
 //! Who finds nothing looks again for some microseconds and then sleeps on the other side's version. Each sleep
-//! is bounded by [`SLICE`], because the one sleeper that was woken for an item may be killed before it takes it.
+//! is bounded by `SLICE`, because the one sleeper that was woken for an item may be killed before it takes it.
 //!
 //! # Lock order
 //! The get side's lock before the put side's, and the second one only if it is free.
