@@ -16,6 +16,7 @@ __all__ = [
     "Job",
     "MessageServer",
     "Request",
+    "SharedQueue",
     "StreamServer",
     "__version__",
     "about_to_block",
@@ -122,6 +123,42 @@ class Gate:
     def __new__(cls, key: Buffer, *, min_digest: str = "md5", timeout: float | None = None) -> Self: ...
     def accept(self, fd: int, timeout: float | None) -> tuple[int, Any]:
         """The descriptor and the address of the next client that has proved itself."""
+
+@final
+class SharedQueue:
+    """A queue of messages in shared memory."""
+
+    def __new__(cls, max_items: int, max_bytes: int) -> Self: ...
+    @staticmethod
+    def attach(fd: int, bell: int) -> SharedQueue:
+        """The queue behind the descriptors of another process, which are taken over."""
+
+    def descriptors(self) -> tuple[int, int]:
+        """The two descriptors to hand to another process."""
+
+    def event_fileno(self) -> int:
+        """A descriptor that is readable while an item is there."""
+
+    def put(self, data: Buffer, block: bool = True, timeout: float | None = None) -> None:
+        """Put one item."""
+
+    def put_bytes(self, data: bytes, block: bool = True, timeout: float | None = None) -> None:
+        """Put the pickle of a bytes object of less than 4 GiB."""
+
+    def get(self, loads: Callable[[Any], Any], block: bool = True, timeout: float | None = None) -> Any:
+        """Take one item and return what ``loads`` makes of it."""
+
+    def qsize(self) -> int:
+        """How many items are in the queue."""
+
+    def poll(self, timeout: float | None = 0.0) -> bool:
+        """Wait until an item is there; False when ``timeout`` seconds passed first, None is for ever."""
+
+    def task_done(self) -> None:
+        """Say that a taker is done with an item."""
+
+    def join(self) -> None:
+        """Wait until every item is done."""
 
 @final
 class Challenge:

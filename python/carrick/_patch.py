@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Putting carrick's modules in place of the standard ones.
 
-The package ``multiprocessing`` stays CPython's and its leaf ``connection`` is exchanged: contexts, processes and
-all who import late find ours. Modules that looked it up before are given ours too. Children made by fork inherit
-all this; those made by spawn and the fork server are started with the patch before anything else.
+The package ``multiprocessing`` stays CPython's and its leaves ``connection`` and ``queues`` are exchanged: contexts,
+processes and all who import late find ours. Modules that looked them up before are given ours too. Children made by
+fork inherit all this; those made by spawn and the fork server are started with the patch before anything else.
 """
 
 import os
@@ -25,16 +25,16 @@ def is_patched() -> bool:
 def patch(*, hmac_default: str | None = None) -> None:
     """Put carrick's modules in place of the standard library's, in this process and its future children.
 
-    ``hmac``, ``socketserver`` and ``multiprocessing.connection`` are exchanged; what is imported from them
-    later, and what CPython's own modules took from them before, is carrick's. Names that a program imported
-    before stay as they are: call it first. Calling it again does nothing.
+    ``hmac``, ``socketserver``, ``multiprocessing.connection`` and ``multiprocessing.queues`` are exchanged; what is
+    imported from them later, and what CPython's own modules took from them before, is carrick's. Names that a
+    program imported before stay as they are: call it first. Calling it again does nothing.
 
     ``hmac_default`` names the digest that ``hmac.new(key, msg)`` means; None, as in the standard library, makes
     it a TypeError.
     """
     global _patched
     from carrick import hmac, socketserver
-    from carrick.multiprocessing import connection
+    from carrick.multiprocessing import connection, queues
 
     hmac._DEFAULT = hmac_default
     if _patched:
@@ -46,20 +46,28 @@ def patch(*, hmac_default: str | None = None) -> None:
         cls = getattr(socketserver, name)
         if cls.__module__ == socketserver.__name__:
             cls.__module__ = "socketserver"
+    _exchange_leaf("queues", queues)
     _exchange_connection(connection)
     _patch_children()
 
 
-def _exchange_connection(ours: ModuleType) -> None:
+def _exchange_leaf(leaf: str, ours: ModuleType) -> ModuleType:
+    """Put a module in place of one of the package's, and return that one."""
     import multiprocessing
+
+    standard = sys.modules[f"multiprocessing.{leaf}"]
+    sys.modules[f"multiprocessing.{leaf}"] = ours
+    setattr(multiprocessing, leaf, ours)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("multiprocessing.") and getattr(module, leaf, None) is standard:
+            setattr(module, leaf, ours)
+    return standard
+
+
+def _exchange_connection(ours: ModuleType) -> None:
     import multiprocessing.managers as managers
 
-    standard = sys.modules["multiprocessing.connection"]
-    sys.modules["multiprocessing.connection"] = ours
-    setattr(multiprocessing, "connection", ours)  # noqa: B010
-    for name, module in list(sys.modules.items()):
-        if name.startswith("multiprocessing.") and getattr(module, "connection", None) is standard:
-            setattr(module, "connection", ours)  # noqa: B010
+    standard = _exchange_leaf("connection", ours)
     listener_client: dict[str, Any] = vars(managers)["listener_client"]
     for serializer, (listener, client) in list(listener_client.items()):
         listener_client[serializer] = (_ours(listener, standard, ours), _ours(client, standard, ours))

@@ -5,6 +5,6 @@ import hmac
 import multiprocessing
 import socket
 import socketserver
-from multiprocessing import connection
+from multiprocessing import connection, queues
 
-__all__ = ["connection", "hmac", "multiprocessing", "socket", "socketserver"]
+__all__ = ["connection", "hmac", "multiprocessing", "queues", "socket", "socketserver"]

@@ -11,6 +11,7 @@ mod connection;
 mod errors;
 mod hmac;
 mod message;
+mod queue;
 mod request;
 mod signals;
 mod socket;
@@ -31,6 +32,8 @@ mod _carrick {
     use super::hmac::{Hmac, hmac_digest, new};
     #[pymodule_export]
     use super::message::MessageServer;
+    #[pymodule_export]
+    use super::queue::SharedQueue;
     #[pymodule_export]
     use super::request::Request;
     #[pymodule_export]

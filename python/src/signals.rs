@@ -147,11 +147,12 @@ struct PythonSignals;
 
 impl Hook for PythonSignals {
     fn signalled(&self) -> Verdict {
-        if IS_MAIN.get() != Some(true) {
+        if IS_MAIN.get() == Some(false) {
             return Verdict::Continue;
         }
         empty_bell();
-        Python::try_attach(run_handlers).unwrap_or(Verdict::Continue)
+        let attached = |py: Python<'_>| if is_main(py) { run_handlers(py) } else { Verdict::Continue };
+        Python::try_attach(attached).unwrap_or(Verdict::Continue)
     }
 
     fn arm(&self) -> (Verdict, Option<RawFd>) {

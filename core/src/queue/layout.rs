@@ -143,7 +143,11 @@ pub(super) struct Head {
     /// The most bytes of bodies; 0 is no limit.
     max_bytes: AtomicU64,
     closed: AtomicU32,
-    _line: [u32; 9],
+    /// 1: producers may ring a bell.
+    selectable: AtomicU32,
+    /// 1: somebody listens for the bell.
+    pub(super) watched: AtomicU32,
+    _line: [u32; 7],
     pub(super) put: Side,
     pub(super) get: Side,
     /// Items whose takers are done with them.
@@ -193,6 +197,14 @@ impl Head {
 
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst) != 0
+    }
+
+    pub(super) fn is_selectable(&self) -> bool {
+        self.selectable.load(Ordering::SeqCst) != 0
+    }
+
+    pub(super) fn set_selectable(&self) {
+        self.selectable.store(1, Ordering::SeqCst);
     }
 
     pub(super) fn close(&self) {

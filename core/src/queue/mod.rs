@@ -11,7 +11,8 @@
 //! A record that does not fit makes the stream leave its ring for one of at least twice the size, at once and
 //! without copying anything: *exits* in the head say where. Consumers follow, and the memory of a ring that they
 //! leave is given back. When a large ring falls empty the stream goes back to the smallest. So an unbounded queue
-//! never blocks a producer, and keeps no more memory than its largest recent crowd needed.
+//! never blocks a producer, and keeps no more memory than its largest recent crowd needed. One that has
+//! some MiB already first gives the consumers a moment.
 //!
 //! # Waiting
 //! Who finds nothing looks again for some microseconds and then sleeps on the other side's version. Each sleep
@@ -28,7 +29,7 @@ use crate::frame::{Body, Slice};
 use crate::interrupt;
 use crate::net::{Spin, Wait};
 use crate::sync::Mutex;
-use crate::sys::{self, Mapping};
+use crate::sys::{self, Mapping, Wake};
 use crate::time::Deadline;
 use layout::{Commit, HEAD, Head, RINGS, Side, corrupt, ring_for, size_of_ring, start_of_ring};
 use ring::Ring;
@@ -42,6 +43,9 @@ use std::time::Duration;
 const SLICE: Duration = Duration::from_millis(500);
 /// A ring that is larger than this is left when it falls empty.
 const KEPT: u64 = 8 << 20;
+/// Before a ring of more than half of that is left for a larger one, a producer waits so long for room. Where the
+/// consumers keep up the queue stays in memory that it has, and in the processor's caches.
+const GRACE: Duration = Duration::from_millis(5);
 /// Before each body comes its length.
 const WORD: u64 = 8;
 
@@ -79,9 +83,19 @@ pub struct Queue {
     rings: [OnceLock<Mapping>; RINGS],
     takers: Spin,
     putters: Spin,
+    bell: Option<Wake>,
 }
 
-/// What stands in the way of an operation.
+/// What became of an attempt to put. The versions are of the get side, to wait on.
+enum Outcome {
+    Put,
+    /// The queue has as many items or bytes as it may have.
+    Full(u64),
+    /// There is no room without taking more memory, and the queue has a good deal already.
+    Crowded(u64),
+}
+
+/// What stands in the way of taking an item.
 enum Blocked {
     /// The other side has to get on from this version.
     At(u64),
@@ -134,6 +148,49 @@ fn sleep(word: &AtomicU64, value: u64, operation: &'static str, deadline: Deadli
     }
 }
 
+/// Whether a body of this length has to wait for others to be taken.
+fn is_full(head: &Head, length: u64, start: Commit, end: Commit) -> Result<bool> {
+    let (max_items, max_bytes) = (head.max_items(), head.max_bytes());
+    if max_bytes != 0 && length > max_bytes {
+        let detail =
+            format!("{length} bytes; the queue holds at most {max_bytes}: make it with a larger max_bytes");
+        return Err(Error::with_detail(Kind::FrameTooLarge, PUT, detail));
+    }
+    let bytes = end.bytes.wrapping_sub(start.bytes).saturating_add(length);
+    let full = max_items != 0 && end.items.wrapping_sub(start.items) >= max_items;
+    Ok(full || (max_bytes != 0 && bytes > max_bytes))
+}
+
+/// How long to wait for a side's lock: it is never held for long, so who does not wait for room waits for it.
+fn for_the_lock(deadline: Deadline) -> Deadline {
+    if deadline.is_now() { Deadline::NEVER } else { deadline }
+}
+
+/// Waits until a side has got on from `version`.
+fn await_commit<'a>(
+    side: &Side,
+    version: u64,
+    spin: &'a Spin,
+    wait: &mut Option<Wait<'a>>,
+    operation: &'static str,
+    deadline: Deadline,
+) -> Result<()> {
+    let moved = || (side.word().load(Ordering::SeqCst) != version).then_some(());
+    if wait.is_none() {
+        let wait = wait.insert(spin.wait());
+        if wait.spin(moved).is_some() {
+            return Ok(());
+        }
+        interrupt::check(operation)?;
+        crate::blocking::about_to_block();
+    }
+    side.note_sleepers();
+    if moved().is_some() {
+        return Ok(());
+    }
+    sleep(side.word(), version, operation, deadline)
+}
+
 impl Queue {
     /// An empty queue.
     ///
@@ -151,14 +208,31 @@ impl Queue {
     /// # Errors
     /// `Invalid`: it is no queue, or one of another version. `Os`, `NoMemory`.
     pub fn attach(file: OwnedFd) -> Result<Self> {
+        Self::attach_with(file, None)
+    }
+
+    /// The queue behind a descriptor that came from another process, and its [`bell_fd`](Self::bell_fd).
+    ///
+    /// # Errors
+    /// As [`attach`](Self::attach).
+    pub fn attach_selectable(file: OwnedFd, bell: OwnedFd) -> Result<Self> {
+        Self::attach_with(file, Some(Wake::from(bell)))
+    }
+
+    fn attach_with(file: OwnedFd, bell: Option<Wake>) -> Result<Self> {
         const OPERATION: &str = "attach queue";
         let length = sys::sealed_length(file.as_fd())
             .map_err(|_| Error::with_detail(Kind::Invalid, OPERATION, "the descriptor is of no queue"))?;
         if length < HEAD + size_of_ring(0) {
             return Err(Error::with_detail(Kind::Invalid, OPERATION, "the memory is too short for a queue"));
         }
-        let queue = Self::over(file, OPERATION)?;
+        let mut queue = Self::over(file, OPERATION)?;
         queue.head()?.check()?;
+        if queue.head()?.is_selectable() && bell.is_none() {
+            let detail = "it is selectable: attach with its second descriptor, too";
+            return Err(Error::with_detail(Kind::Invalid, OPERATION, detail));
+        }
+        queue.bell = bell;
         Ok(queue)
     }
 
@@ -166,7 +240,8 @@ impl Queue {
         let length = usize::try_from(HEAD).unwrap_or(0);
         let head = Mapping::new(file.as_raw_fd(), 0, length).map_err(failed(operation))?;
         let rings = [const { OnceLock::new() }; RINGS];
-        Ok(Self { file, head, rings, takers: Spin::default(), putters: Spin::default() })
+        let (takers, putters) = (Spin::default(), Spin::default());
+        Ok(Self { file, head, rings, takers, putters, bell: None })
     }
 
     fn head(&self) -> Result<&Head> {
@@ -208,63 +283,68 @@ impl Queue {
     /// As [`put`](Self::put).
     pub fn put_vectored(&self, body: &[IoSlice<'_>], deadline: Deadline) -> Result<()> {
         let head = self.head()?;
-        let mut wait = None;
+        let (mut wait, mut grace) = (None, None);
+        let mut may_grow = deadline.is_now();
         loop {
-            head.put.lock.lock(PUT, if deadline.is_now() { Deadline::NEVER } else { deadline })?;
-            let held = Held(&head.put.lock);
-            let put = self.put_locked(head, body);
-            drop(held);
-            let version = match put {
-                Ok(()) => {
-                    if head.put.take_sleepers() {
-                        wake(head.put.word(), 1);
-                    }
-                    return Ok(());
+            match self.put_once(head, body, for_the_lock(deadline), may_grow)? {
+                Outcome::Put => return Ok(()),
+                Outcome::Full(_) if deadline.is_now() => return Err(Error::new(Kind::Full, PUT)),
+                Outcome::Full(version) => {
+                    await_commit(&head.get, version, &self.putters, &mut wait, PUT, deadline)?;
                 }
-                Err(Blocked::At(version)) => version,
-                Err(Blocked::Failed(error)) => return Err(error),
-            };
-            if deadline.is_now() {
-                return Err(Error::new(Kind::Full, PUT));
+                Outcome::Crowded(version) => {
+                    let grace = *grace.get_or_insert_with(|| Deadline::after(GRACE).min(deadline));
+                    match await_commit(&head.get, version, &self.putters, &mut wait, PUT, grace) {
+                        Err(error) if error.kind() == Kind::Timeout => may_grow = true,
+                        other => other?,
+                    }
+                }
             }
-            self.await_commit(&head.get, version, &self.putters, &mut wait, PUT, deadline)?;
         }
     }
 
-    /// Waits until a side has got on from `version`.
-    fn await_commit<'a>(
+    /// Puts an item if that needs no waiting at all, not even for another thread that is just putting one.
+    ///
+    /// # Errors
+    /// As [`put_vectored`](Self::put_vectored) with [`Deadline::NOW`]; `WouldBlock`: somebody is putting.
+    pub fn try_put(&self, body: &[IoSlice<'_>]) -> Result<()> {
+        match self.put_once(self.head()?, body, Deadline::NOW, false)? {
+            Outcome::Put => Ok(()),
+            Outcome::Full(_) => Err(Error::new(Kind::Full, PUT)),
+            Outcome::Crowded(_) => Err(Error::new(Kind::WouldBlock, PUT)),
+        }
+    }
+
+    fn put_once(
         &self,
-        side: &Side,
-        version: u64,
-        spin: &'a Spin,
-        wait: &mut Option<Wait<'a>>,
-        operation: &'static str,
-        deadline: Deadline,
-    ) -> Result<()> {
-        let moved = || (side.word().load(Ordering::SeqCst) != version).then_some(());
-        if wait.is_none() {
-            let wait = wait.insert(spin.wait());
-            if wait.spin(moved).is_some() {
-                return Ok(());
+        head: &Head,
+        body: &[IoSlice<'_>],
+        patience: Deadline,
+        may_grow: bool,
+    ) -> Result<Outcome> {
+        head.put.lock.lock(PUT, patience)?;
+        let held = Held(&head.put.lock);
+        let outcome = self.put_locked(head, body, may_grow)?;
+        drop(held);
+        if matches!(outcome, Outcome::Put) {
+            if head.put.take_sleepers() {
+                wake(head.put.word(), 1);
             }
-            interrupt::check(operation)?;
-            crate::blocking::about_to_block();
+            self.ring_bell(head);
         }
-        side.note_sleepers();
-        if moved().is_some() {
-            return Ok(());
-        }
-        sleep(side.word(), version, operation, deadline)
+        Ok(outcome)
     }
 
-    fn put_locked(&self, head: &Head, body: &[IoSlice<'_>]) -> std::result::Result<(), Blocked> {
+    fn put_locked(&self, head: &Head, body: &[IoSlice<'_>], may_grow: bool) -> Result<Outcome> {
         if head.is_closed() {
-            return Err(Error::new(Kind::Closed, PUT).into());
+            return Err(Error::new(Kind::Closed, PUT));
         }
         let length = body.iter().map(|part| part.len() as u64).sum();
         let (_, end) = head.put.read()?;
         let (version, start) = head.get.read()?;
-        self.check_limits(head, length, version, start, end)?;
+        if is_full(head, length, start, end)? {
+            return Ok(Outcome::Full(version));
+        }
         let too_large = || Error::with_detail(Kind::FrameTooLarge, PUT, format!("{length} bytes"));
         let need = record(length).ok_or_else(too_large)?;
         let used = if start.ring == end.ring { end.place.checked_sub(start.place) } else { Some(end.place) };
@@ -272,6 +352,8 @@ impl Queue {
         let free = used.and_then(|used| size.checked_sub(used)).ok_or_else(|| corrupt("a place"))?;
         let (ring, place) = if need <= free {
             (end.ring, end.place)
+        } else if size > KEPT / 2 && need < size && !may_grow {
+            return Ok(Outcome::Crowded(version));
         } else {
             let next = self.next_ring(head, start.ring, end.ring, need)?;
             self.ring(next, PUT, true)?;
@@ -291,30 +373,7 @@ impl Queue {
             items: end.items.wrapping_add(1),
             bytes: end.bytes.wrapping_add(length),
         });
-        Ok(())
-    }
-
-    fn check_limits(
-        &self,
-        head: &Head,
-        length: u64,
-        version: u64,
-        start: Commit,
-        end: Commit,
-    ) -> std::result::Result<(), Blocked> {
-        let (max_items, max_bytes) = (head.max_items(), head.max_bytes());
-        if max_bytes != 0 && length > max_bytes {
-            let detail = format!(
-                "{length} bytes; the queue holds at most {max_bytes}: make it with a larger max_bytes"
-            );
-            return Err(Error::with_detail(Kind::FrameTooLarge, PUT, detail).into());
-        }
-        let full = max_items != 0 && end.items.wrapping_sub(start.items) >= max_items;
-        let bytes = end.bytes.wrapping_sub(start.bytes).saturating_add(length);
-        if full || (max_bytes != 0 && bytes > max_bytes) {
-            return Err(Blocked::At(version));
-        }
-        Ok(())
+        Ok(Outcome::Put)
     }
 
     /// A ring of at least twice the size that the stream does not run through now.
@@ -374,7 +433,18 @@ impl Queue {
     pub fn get_with<B: Body>(&self, mut make: impl FnMut(u64) -> Result<B>, deadline: Deadline) -> Result<B> {
         let head = self.head()?;
         let mut wait = None;
-        let taken = self.get_waiting(head, &mut make, &mut wait, deadline);
+        let mut waiting = || loop {
+            let version = match self.get_once(head, &mut make, for_the_lock(deadline)) {
+                Ok(body) => return Ok(body),
+                Err(Blocked::At(version)) => version,
+                Err(Blocked::Failed(error)) => return Err(error),
+            };
+            if deadline.is_now() {
+                return Err(Error::new(Kind::Empty, GET));
+            }
+            await_commit(&head.put, version, &self.takers, &mut wait, GET, deadline)?;
+        };
+        let taken = waiting();
         if let Some(wait) = wait {
             if taken.is_ok() {
                 wait.slept();
@@ -388,33 +458,96 @@ impl Queue {
         taken
     }
 
-    fn get_waiting<'a, B: Body>(
-        &'a self,
+    /// Takes an item if that needs no waiting at all, not even for another thread that is just taking one.
+    ///
+    /// # Errors
+    /// As [`get_with`](Self::get_with) with [`Deadline::NOW`]; `WouldBlock`: somebody is taking.
+    pub fn try_get_with<B: Body>(&self, mut make: impl FnMut(u64) -> Result<B>) -> Result<B> {
+        self.get_once(self.head()?, &mut make, Deadline::NOW).map_err(|blocked| match blocked {
+            Blocked::At(_) => Error::new(Kind::Empty, GET),
+            Blocked::Failed(error) => error,
+        })
+    }
+
+    fn get_once<B: Body>(
+        &self,
         head: &Head,
         make: &mut impl FnMut(u64) -> Result<B>,
-        wait: &mut Option<Wait<'a>>,
-        deadline: Deadline,
-    ) -> Result<B> {
-        loop {
-            head.get.lock.lock(GET, if deadline.is_now() { Deadline::NEVER } else { deadline })?;
-            let held = Held(&head.get.lock);
-            let taken = self.get_locked(head, make);
-            drop(held);
-            let version = match taken {
-                Ok(body) => {
-                    if head.get.take_sleepers() {
-                        wake(head.get.word(), 1);
-                    }
-                    return Ok(body);
-                }
-                Err(Blocked::At(version)) => version,
-                Err(Blocked::Failed(error)) => return Err(error),
-            };
-            if deadline.is_now() {
-                return Err(Error::new(Kind::Empty, GET));
-            }
-            self.await_commit(&head.put, version, &self.takers, wait, GET, deadline)?;
+        patience: Deadline,
+    ) -> std::result::Result<B, Blocked> {
+        head.get.lock.lock(GET, patience)?;
+        let held = Held(&head.get.lock);
+        let taken = self.get_locked(head, make);
+        if taken.is_ok() {
+            self.quiet_bell(head)?;
         }
+        drop(held);
+        if taken.is_ok() && head.get.take_sleepers() {
+            wake(head.get.word(), 1);
+        }
+        taken
+    }
+
+    /// Makes the queue one that can be waited for together with other things: [`event_fd`](Self::event_fd). It is
+    /// to be called before another process has the queue, which needs [`bell_fd`](Self::bell_fd) to attach.
+    ///
+    /// # Errors
+    /// `Os` (EMFILE, ...).
+    pub fn selectable(mut self) -> Result<Self> {
+        self.bell = Some(Wake::new().map_err(failed("make queue"))?);
+        self.head()?.set_selectable();
+        Ok(self)
+    }
+
+    /// A descriptor that is readable while an item is in the queue, for poll, epoll and the like. It costs nothing
+    /// before the first call of this; from then on each operation that matters to it is a system call longer.
+    ///
+    /// # Errors
+    /// `State`: the queue was not made [`selectable`](Self::selectable).
+    pub fn event_fd(&self) -> Result<BorrowedFd<'_>> {
+        let (head, bell) = (self.head()?, self.bell()?);
+        head.watched.store(1, Ordering::SeqCst);
+        if !self.is_empty()? {
+            bell.set();
+        }
+        Ok(sys::lend_fd(bell.fd()))
+    }
+
+    /// The descriptor that another process needs besides the queue's own, without making use of it.
+    ///
+    /// # Errors
+    /// As [`event_fd`](Self::event_fd).
+    pub fn bell_fd(&self) -> Result<BorrowedFd<'_>> {
+        self.bell().map(|bell| sys::lend_fd(bell.fd()))
+    }
+
+    fn bell(&self) -> Result<&Wake> {
+        let none = || Error::with_detail(Kind::State, "wait for queue", "it was not made selectable");
+        self.bell.as_ref().ok_or_else(none)
+    }
+
+    /// An item was put.
+    fn ring_bell(&self, head: &Head) {
+        if head.watched.load(Ordering::SeqCst) != 0
+            && let Some(bell) = &self.bell
+        {
+            bell.set();
+        }
+    }
+
+    /// An item was taken; the get side's lock is held.
+    fn quiet_bell(&self, head: &Head) -> Result<()> {
+        if head.watched.load(Ordering::SeqCst) != 0
+            && let Some(bell) = &self.bell
+            && self.is_empty()?
+        {
+            bell.clear();
+            // What was put before that has rung in vain.
+            if !self.is_empty()? {
+                bell.set();
+            }
+        }
+        Ok(())
     }
 
     fn get_locked<B: Body>(
@@ -502,6 +635,33 @@ impl Queue {
         head.put.commit(Commit { ring: 0, place: 0, ..end });
         drop(held);
         self.leave_ring(head, start, 0)
+    }
+
+    /// Waits until an item is there, and leaves it.
+    ///
+    /// # Errors
+    /// `WouldBlock` (only with [`Deadline::NOW`]), `Timeout`, `Closed` (and empty), `Interrupted`, `Corrupt`.
+    pub fn wait(&self, deadline: Deadline) -> Result<()> {
+        const OPERATION: &str = "wait for queue";
+        let head = self.head()?;
+        let mut wait = None;
+        loop {
+            let (version, _) = head.put.read()?;
+            if !self.is_empty()? {
+                if wait.is_some() && head.put.take_sleepers() {
+                    // This one leaves the item that it may have been woken for.
+                    wake(head.put.word(), 1);
+                }
+                return Ok(());
+            }
+            if head.is_closed() {
+                return Err(Error::new(Kind::Closed, OPERATION));
+            }
+            if deadline.is_now() {
+                return Err(Error::new(Kind::WouldBlock, OPERATION));
+            }
+            await_commit(&head.put, version, &self.takers, &mut wait, OPERATION, deadline)?;
+        }
     }
 
     /// How many items are in the queue, at this moment.

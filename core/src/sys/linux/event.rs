@@ -83,6 +83,11 @@ impl Wake {
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
+    /// One that another process made.
+    pub(crate) fn from(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
     /// Wakes the waiters, now and until [`clear`](Self::clear). Safe in a signal handler.
     pub(crate) fn set(&self) {
         let one: u64 = 1;

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Queues in shared memory: the classes of :mod:`multiprocessing.queues`.
+
+An item is pickled by :meth:`Queue.put` and is in the queue when that returns: no thread feeds a pipe, so a program
+may end, or be killed, without losing what it has put, and what is done to an object after ``put`` no longer changes
+what is received. ``put`` of an unbounded queue never blocks.
+"""
+
+import io
+import os
+import pickle
+import traceback
+from collections.abc import Callable
+from multiprocessing import context, reduction
+from typing import Any
+
+from carrick import _carrick
+from carrick._standard import queues as _standard
+
+__all__ = list(_standard.__all__)  # pyright: ignore[reportUnsupportedDunderAll]
+
+SimpleQueue = _standard.SimpleQueue
+
+_ForkingPickler = reduction.ForkingPickler
+_loads: Callable[[Any], Any] = pickle.loads
+
+_PLAIN = frozenset((bool, bytes, float, int, str, type(None)))
+"""Types that no reducer can be registered for: they need no pickler of one's own."""
+
+_LARGE = 16 << 10
+"""From this length on a bytes object goes into the queue without being copied into a pickle first."""
+
+_LARGEST = 0xFFFF_FFFF
+
+_picklers: list[tuple[Any, io.BytesIO]] = []
+"""Picklers that nobody uses now. Making one takes longer than most pickles."""
+
+
+def _dumps(obj: Any) -> Any:
+    if type(obj) in _PLAIN:
+        return pickle.dumps(obj)
+    try:
+        pickler, buffer = _picklers.pop()
+    except IndexError:
+        buffer = io.BytesIO()
+        pickler = _ForkingPickler(buffer)
+    # One that failed is not used again.
+    pickler.dump(obj)
+    body = buffer.getvalue()
+    pickler.clear_memo()
+    if len(body) < _LARGE:
+        buffer.seek(0)
+        buffer.truncate()
+        _picklers.append((pickler, buffer))
+    return body
+
+
+class _End:
+    """An end of a queue, as far as something that expects a Connection can make use of it."""
+
+    def __init__(self, queue: "_carrick.SharedQueue") -> None:
+        self._queue = queue
+        self.closed = False
+
+    def close(self) -> None:
+        """The end is no longer used."""
+        self.closed = True
+
+
+class _Reader(_End):
+    def fileno(self) -> int:
+        """A descriptor that is readable while an item is in the queue."""
+        return self._queue.event_fileno()
+
+    def poll(self, timeout: float | None = 0.0) -> bool:
+        """Whether an item is in the queue; waits for at most ``timeout`` seconds, None is for ever."""
+        return self._queue.poll(timeout)
+
+    def recv(self) -> Any:
+        """Wait for an item and take it."""
+        return self._queue.get(_loads)
+
+    def recv_bytes(self, maxlength: int | None = None) -> bytes:
+        """Wait for an item and take it as it is."""
+        return self._queue.get(bytes)
+
+
+class _Writer(_End):
+    def send(self, obj: Any) -> None:
+        """Put an item."""
+        self._queue.put(_dumps(obj))
+
+    def send_bytes(self, buf: Any, offset: int = 0, size: int | None = None) -> None:
+        """Put an item as it is."""
+        view = memoryview(buf).cast("B")[offset:]
+        self._queue.put(view if size is None else view[:size])
+
+
+class Queue(_standard.Queue):
+    """A queue for processes, first in, first out, of at most ``maxsize`` items; 0 and less is no limit."""
+
+    def __init__(self, maxsize: int = 0, *, ctx: Any) -> None:
+        self._maxsize = max(maxsize, 0)
+        self._ignore_epipe = False
+        self._opid = os.getpid()
+        self._set(_carrick.SharedQueue(self._maxsize, 0))
+
+    def _set(self, queue: "_carrick.SharedQueue") -> None:
+        self._queue = queue
+        self._reader = _Reader(queue)
+        self._writer = _Writer(queue)
+        self._poll = self._reader.poll
+        self._closed = False
+        self._thread = None
+        self._used = False
+
+    def __getstate__(self) -> Any:
+        context.assert_spawning(self)
+        queue, bell = self._queue.descriptors()
+        return (self._ignore_epipe, self._maxsize, self._opid, reduction.DupFd(queue), reduction.DupFd(bell))
+
+    def __setstate__(self, state: Any) -> None:
+        self._ignore_epipe, self._maxsize, self._opid, queue, bell = state
+        self._set(_carrick.SharedQueue.attach(queue.detach(), bell.detach()))
+
+    def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Put an item at the end.
+
+        Raises :exc:`queue.Full` where there is no room, with ``block`` after ``timeout`` seconds (None is for
+        ever). An object that cannot be pickled is reported by a traceback and left out.
+        """
+        if self._closed:
+            raise ValueError(f"Queue {self!r} is closed")
+        self._used = True
+        if type(obj) is bytes and _LARGE <= len(obj) <= _LARGEST:
+            self._queue.put_bytes(obj, block, timeout)
+            return
+        try:
+            body = _dumps(obj)
+        except Exception as error:
+            self._on_queue_feeder_error(error, obj)
+            return
+        self._queue.put(body, block, timeout)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Take the item at the beginning.
+
+        Raises :exc:`queue.Empty` where there is none, with ``block`` after ``timeout`` seconds (None is for ever).
+        """
+        if self._closed:
+            raise ValueError(f"Queue {self!r} is closed")
+        return self._queue.get(_loads, block, timeout)
+
+    def qsize(self) -> int:
+        """How many items are in the queue, at this moment."""
+        return self._queue.qsize()
+
+    def empty(self) -> bool:
+        """Whether no item is in the queue, at this moment."""
+        if self._closed and self._used:
+            raise OSError("handle is closed")
+        return self._queue.qsize() == 0
+
+    def full(self) -> bool:
+        """Whether the queue has as many items as it may have, at this moment."""
+        return 0 < self._maxsize <= self._queue.qsize()
+
+    def close(self) -> None:
+        """This process puts and takes no more."""
+        self._closed = True
+        if self._used:
+            self._reader.close()
+            self._writer.close()
+
+    def join_thread(self) -> None:
+        """Wait for what was put to be in the queue, where it is already."""
+        assert self._closed, f"Queue {self!r} not closed"
+
+    def cancel_join_thread(self) -> None:
+        """Keep :meth:`join_thread` from waiting, which it never does."""
+
+    def _terminate_broken(self) -> None:
+        self._reader.close()
+        self.close()
+        self.join_thread()
+
+    @staticmethod
+    def _on_queue_feeder_error(e: BaseException, obj: Any) -> None:
+        traceback.print_exception(e)
+
+
+class JoinableQueue(Queue):
+    """A queue that can be waited for until all that was put is done."""
+
+    def task_done(self) -> None:
+        """Say that an item taken from the queue is done; ValueError when that was said too often."""
+        self._queue.task_done()
+
+    def join(self) -> None:
+        """Wait until every item that was put is done."""
+        self._queue.join()
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_standard, name)

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The shared memory behind `carrick.multiprocessing.queues`.
+//!
+//! An operation tries once while attached, without waiting for anybody: the core's lock of a side may be held by
+//! a thread that waits for the interpreter. Only then it detaches and waits.
+#![forbid(unsafe_code)]
+
+use crate::buffer::{BytesBody, View, take};
+use crate::connection::seconds;
+use crate::errors::{OrRaise, raise};
+use crate::signals::waiting;
+use carrick::frame::Body;
+use carrick::queue::{Queue, QueueOptions};
+use carrick::{Deadline, Error, Kind};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, RawFd};
+
+/// Up to this length an item is copied while attached.
+const QUICK: u64 = 32 << 10;
+
+/// The pickle of a large bytes object, less the object: protocol 4, BINBYTES and the length before it; MEMOIZE and
+/// STOP after it. It is put together here so that the object is copied once.
+const PICKLE_START: &[u8; 3] = b"\x80\x04B";
+const PICKLE_END: &[u8; 2] = b"\x94.";
+const START: u64 = 7;
+const AROUND: u64 = 9;
+
+/// A queue of messages in shared memory.
+#[pyclass(frozen, module = "carrick._carrick")]
+pub(crate) struct SharedQueue {
+    queue: Queue,
+}
+
+/// The deadline of `put` and `get`, and whether there is anything to wait for.
+fn patience(block: bool, timeout: Option<f64>) -> PyResult<Deadline> {
+    if block { seconds(timeout.map(|timeout| timeout.max(0.0))) } else { Ok(Deadline::NOW) }
+}
+
+/// Who waits for room or for an item is told the same whether time is over or there was none.
+fn over(kind: Kind, operation: &'static str) -> impl Fn(Error) -> Error {
+    move |error| if error.kind() == Kind::Timeout { Error::new(kind, operation) } else { error }
+}
+
+/// An item received as what it is if it is the pickle of a large bytes object: what is before the object, the object,
+/// what is after it.
+struct PickledBytes {
+    parts: [BytesBody; 3],
+    at: usize,
+    /// How much of the part is still to come.
+    left: u64,
+    lengths: [u64; 3],
+}
+
+impl PickledBytes {
+    fn new(py: Python<'_>, length: u64) -> PyResult<Self> {
+        let lengths = [START, length - AROUND, AROUND - START];
+        let [start, body, end] = lengths.map(|length| BytesBody::new(py, length));
+        Ok(Self { parts: [start?, body?, end?], at: 0, left: START, lengths })
+    }
+
+    fn load(self, py: Python<'_>, loads: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let [start, body, end] = self.parts.map(|part| crate::connection::finish(py, part));
+        let (start, body, end) = (start?, body?, end?);
+        let (before, object, after) = (start.as_bytes(py), body.as_bytes(py), end.as_bytes(py));
+        if before == start_of(u32::try_from(object.len()).unwrap_or(0)) && after == PICKLE_END {
+            return Ok(body.into_any());
+        }
+        load(loads, &PyBytes::new(py, &[before, object, after].concat()))
+    }
+}
+
+fn start_of(length: u32) -> [u8; 7] {
+    let mut start = [0; 7];
+    start[..3].copy_from_slice(PICKLE_START);
+    start[3..].copy_from_slice(&length.to_le_bytes());
+    start
+}
+
+impl Body for PickledBytes {
+    fn room(&mut self, _left: u64) -> carrick::Result<&mut [MaybeUninit<u8>]> {
+        if self.left == 0 {
+            self.at += 1;
+            self.left = self.lengths.get(self.at).copied().unwrap_or(0);
+        }
+        let left = self.left;
+        self.parts.get_mut(self.at).map_or(Ok(&mut []), |part| part.room(left))
+    }
+
+    fn wrote(&mut self, n: usize) {
+        self.left -= n as u64;
+        if let Some(part) = self.parts.get_mut(self.at) {
+            part.wrote(n);
+        }
+    }
+
+    fn written(&self) -> &[u8] {
+        self.parts[1].written()
+    }
+}
+
+fn index(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+#[pymethods]
+impl SharedQueue {
+    #[new]
+    fn new(py: Python<'_>, max_items: u64, max_bytes: u64) -> PyResult<Self> {
+        let queue =
+            Queue::new(QueueOptions { max_items, max_bytes }).and_then(Queue::selectable).or_raise(py)?;
+        Ok(Self { queue })
+    }
+
+    /// The queue behind the descriptors of another process, which are taken over.
+    #[staticmethod]
+    fn attach(py: Python<'_>, fd: RawFd, bell: RawFd) -> PyResult<Self> {
+        let queue = Queue::attach_selectable(take(fd)?, take(bell)?).or_raise(py)?;
+        Ok(Self { queue })
+    }
+
+    /// The two descriptors to hand to another process.
+    fn descriptors(&self, py: Python<'_>) -> PyResult<(RawFd, RawFd)> {
+        let bell = self.queue.bell_fd().or_raise(py)?.as_raw_fd();
+        Ok((std::os::fd::AsFd::as_fd(&self.queue).as_raw_fd(), bell))
+    }
+
+    /// A descriptor that is readable while an item is there.
+    fn event_fileno(&self, py: Python<'_>) -> PyResult<RawFd> {
+        self.queue.event_fd().or_raise(py).map(|fd| fd.as_raw_fd())
+    }
+
+    /// Puts one item.
+    #[pyo3(signature = (data, block=true, timeout=None))]
+    fn put(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyAny>,
+        block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        let view = View::get(data)?;
+        self.put_parts(py, &[IoSlice::new(view.bytes())], block, timeout)
+    }
+
+    /// Puts the pickle of a bytes object of less than 4 GiB.
+    #[pyo3(signature = (data, block=true, timeout=None))]
+    fn put_bytes(
+        &self,
+        py: Python<'_>,
+        data: &Bound<'_, PyBytes>,
+        block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        let bytes = data.as_bytes();
+        let length = u32::try_from(bytes.len())
+            .map_err(|_| PyValueError::new_err(format!("{} bytes: 4 GiB or more", bytes.len())))?;
+        let start = start_of(length);
+        let parts = [IoSlice::new(&start), IoSlice::new(bytes), IoSlice::new(PICKLE_END)];
+        self.put_parts(py, &parts, block, timeout)
+    }
+
+    /// Takes one item and returns what `loads` makes of it.
+    #[pyo3(signature = (loads, block=true, timeout=None))]
+    fn get(
+        &self,
+        py: Python<'_>,
+        loads: &Bound<'_, PyAny>,
+        block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyAny>> {
+        let mut deadline = None;
+        loop {
+            let mut large = 0;
+            let taken = self.queue.try_get_with(|length| {
+                if length > QUICK {
+                    large = length;
+                    return Err(Error::new(Kind::Buffer, "get"));
+                }
+                BytesBody::new(py, length).map_err(|_| Error::new(Kind::NoMemory, "get"))
+            });
+            match taken {
+                Ok(body) => return load(loads, crate::connection::finish(py, body)?.bind(py)),
+                Err(error) if error.kind() == Kind::Buffer && large > QUICK => {
+                    if let Some(object) = self.get_large(py, loads, large)? {
+                        return Ok(object);
+                    }
+                }
+                Err(error) if matches!(error.kind(), Kind::Empty | Kind::WouldBlock) => {
+                    let deadline = match deadline {
+                        Some(deadline) => deadline,
+                        None => *deadline.insert(patience(block, timeout)?),
+                    };
+                    if error.kind() == Kind::Empty && deadline.is_now() {
+                        return Err(raise(py, &error));
+                    }
+                    let taken = waiting(py, || self.queue.get_with(small, deadline));
+                    match taken.map_err(over(Kind::Empty, "get")) {
+                        Ok(body) => return load(loads, &PyBytes::new(py, &body)),
+                        // A large one: this thread must be attached to make room for it.
+                        Err(error) if error.kind() == Kind::Buffer => {}
+                        Err(error) => return Err(raise(py, &error)),
+                    }
+                }
+                Err(error) => return Err(raise(py, &error)),
+            }
+        }
+    }
+
+    /// How many items are in the queue.
+    fn qsize(&self, py: Python<'_>) -> PyResult<u64> {
+        self.queue.len().or_raise(py)
+    }
+
+    /// Waits until an item is there; False when `timeout` seconds passed first, None is for ever.
+    #[pyo3(signature = (timeout=Some(0.0)))]
+    fn poll(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        if !self.queue.is_empty().or_raise(py)? {
+            return Ok(true);
+        }
+        let deadline = patience(true, timeout)?;
+        if deadline.is_now() {
+            return Ok(false);
+        }
+        match waiting(py, || self.queue.wait(deadline)) {
+            Err(error) if error.kind() == Kind::Timeout => Ok(false),
+            other => other.or_raise(py).map(|()| true),
+        }
+    }
+
+    /// Says that a taker is done with an item.
+    fn task_done(&self, py: Python<'_>) -> PyResult<()> {
+        match self.queue.task_done() {
+            Err(error) if error.kind() == Kind::Invalid => {
+                Err(PyValueError::new_err("task_done() called too many times"))
+            }
+            other => other.or_raise(py),
+        }
+    }
+
+    /// Waits until every item is done.
+    fn join(&self, py: Python<'_>) -> PyResult<()> {
+        waiting(py, || self.queue.join(Deadline::NEVER)).or_raise(py)
+    }
+}
+
+/// Room for an item that need not be received into its final place.
+fn small(length: u64) -> carrick::Result<Vec<u8>> {
+    if length > QUICK {
+        return Err(Error::new(Kind::Buffer, "get"));
+    }
+    Ok(Vec::with_capacity(index(length)))
+}
+
+fn load(loads: &Bound<'_, PyAny>, body: &Bound<'_, PyBytes>) -> PyResult<Py<PyAny>> {
+    loads.call1((body,)).map(Bound::unbind)
+}
+
+impl SharedQueue {
+    fn put_parts(
+        &self,
+        py: Python<'_>,
+        parts: &[IoSlice<'_>],
+        block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<()> {
+        if parts.iter().map(|part| part.len() as u64).sum::<u64>() <= QUICK {
+            match self.queue.try_put(parts) {
+                Ok(()) => return Ok(()),
+                Err(error) if matches!(error.kind(), Kind::Full | Kind::WouldBlock) => {}
+                Err(error) => return Err(raise(py, &error)),
+            }
+        }
+        let deadline = patience(block, timeout)?;
+        let put = waiting(py, || self.queue.put_vectored(parts, deadline));
+        put.map_err(over(Kind::Full, "put")).or_raise(py)
+    }
+
+    /// Takes an item that was seen to be of this length; None when another one is at the beginning by now.
+    fn get_large(
+        &self,
+        py: Python<'_>,
+        loads: &Bound<'_, PyAny>,
+        length: u64,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let mut room = Some(PickledBytes::new(py, length)?);
+        let make = |found: u64| {
+            let other = || Error::new(Kind::Buffer, "get");
+            if found == length { room.take().ok_or_else(other) } else { Err(other()) }
+        };
+        match waiting(py, || self.queue.get_with(make, Deadline::NOW)) {
+            Ok(taken) => taken.load(py, loads).map(Some),
+            Err(error) if matches!(error.kind(), Kind::Buffer | Kind::Empty) => Ok(None),
+            Err(error) => Err(raise(py, &error)),
+        }
+    }
+}

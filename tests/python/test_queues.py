@@ -1,0 +1,283 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Queues of carrick.multiprocessing: what is CPython's behaviour, and what is better."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import errno
+import multiprocessing as standard
+import os
+import pickle
+import queue
+import threading
+from typing import Any
+
+import pytest
+from support import WAIT, run
+
+import carrick
+import carrick.multiprocessing as multiprocessing
+from carrick.multiprocessing.connection import wait
+
+METHODS = ("fork", "spawn", "forkserver")
+
+
+class Loud:
+    """An object that cannot be pickled."""
+
+    def __reduce__(self) -> Any:
+        raise ValueError("not this one")
+
+
+def numbers(q: Any, count: int) -> None:
+    for number in range(count):
+        q.put(number)
+
+
+def echo(there: Any, back: Any) -> None:
+    for item in iter(there.get, None):
+        back.put(item)
+
+
+def done(q: Any) -> None:
+    for _ in iter(q.get, None):
+        q.task_done()
+    q.task_done()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_items_go_to_a_child_and_back(method: str) -> None:
+    ctx = multiprocessing.get_context(method)
+    there, back = ctx.Queue(), ctx.Queue(3)
+    child = ctx.Process(target=echo, args=(there, back))
+    child.start()
+    items = [0, "text", b"bytes", bytes(100_000), {"a": [1, 2.5]}, "x" * 200_000, list(range(50_000)), b""]
+    for item in items:
+        there.put(item)
+    there.put(None)
+    assert [back.get(timeout=WAIT) for _ in items] == items
+    child.join()
+    assert child.exitcode == 0
+    if method != "fork":
+        stop_helpers()
+
+
+def stop_helpers() -> None:
+    """End the processes that the package keeps for its start methods."""
+    from multiprocessing import forkserver, resource_tracker
+
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
+    resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
+
+
+def test_full_and_empty_are_raised_at_once_and_after_a_time() -> None:
+    q = multiprocessing.Queue(1)
+    with pytest.raises(queue.Empty):
+        q.get_nowait()
+    with pytest.raises(queue.Empty):
+        q.get(timeout=0.01)
+    with pytest.raises(queue.Empty):
+        q.get(True, -1)
+    q.put("a")
+    assert q.full() and not q.empty() and q.qsize() == 1
+    with pytest.raises(queue.Full):
+        q.put_nowait("b")
+    with pytest.raises(queue.Full):
+        q.put("b", timeout=0.01)
+    assert q.get() == "a" and q.empty()
+
+
+def test_an_unbounded_queue_takes_whatever_comes_without_a_reader() -> None:
+    q = multiprocessing.Queue()
+    big = bytes(3 << 20)
+    for _ in range(20):
+        q.put(big)
+    for _ in range(20):
+        assert q.get() == big
+
+
+def test_what_cannot_be_pickled_is_reported_and_left_out(capfd: pytest.CaptureFixture[str]) -> None:
+    q = multiprocessing.Queue(1)
+    q.put(Loud())
+    assert "not this one" in capfd.readouterr().err
+    q.put("next", timeout=WAIT)
+    assert q.get() == "next"
+
+
+def test_a_pickler_that_failed_harms_nobody() -> None:
+    q = multiprocessing.Queue()
+    seen: list[Any] = []
+    q._on_queue_feeder_error = lambda error, obj: seen.append(obj)
+    bad = [Loud()]
+    q.put(bad)
+    q.put([1, 2])
+    assert q.get() == [1, 2]
+    assert seen == [bad] and seen[0] is bad
+
+
+def test_an_object_is_taken_as_it_was_when_it_was_put() -> None:
+    q = multiprocessing.Queue()
+    item = [1]
+    q.put(item)
+    item.append(2)
+    assert q.get() == [1]
+
+
+def test_an_exception_while_unpickling_reaches_the_taker_and_the_queue_goes_on() -> None:
+    q = multiprocessing.Queue()
+    q._queue.put(b"this is no pickle")
+    q.put("next")
+    with pytest.raises(pickle.UnpicklingError):
+        q.get()
+    assert q.get() == "next"
+
+
+def test_a_closed_queue_says_so() -> None:
+    q = multiprocessing.Queue()
+    q.put(1)
+    q.close()
+    q.join_thread()
+    for call in (lambda: q.put(1), q.get):
+        with pytest.raises(ValueError, match="is closed"):
+            call()
+    with pytest.raises(OSError, match="is closed"):
+        q.empty()
+
+
+def test_a_queue_is_shared_by_inheritance_only() -> None:
+    with pytest.raises(RuntimeError, match="through inheritance"):
+        pickle.dumps(multiprocessing.Queue())
+
+
+def test_join_waits_for_what_is_not_done() -> None:
+    ctx = multiprocessing.get_context("fork")
+    q = ctx.JoinableQueue()
+    child = ctx.Process(target=done, args=(q,))
+    child.start()
+    for number in range(100):
+        q.put(number)
+    q.put(None)
+    q.join()
+    child.join()
+    with pytest.raises(ValueError, match="too many times"):
+        q.task_done()
+
+
+def test_a_queue_can_be_waited_for_with_other_things() -> None:
+    ctx = multiprocessing.get_context("fork")
+    q, other = ctx.Queue(), ctx.Queue()
+    assert wait([q._reader, other._reader], timeout=0) == []
+    child = ctx.Process(target=numbers, args=(q, 1))
+    child.start()
+    assert wait([q._reader, other._reader], timeout=WAIT) == [q._reader]
+    assert q._reader.recv() == 0
+    assert wait([q._reader], timeout=0) == []
+    q.put("a")
+    q.put("b")
+    assert q.get() == "a"
+    assert wait([q._reader], timeout=0) == [q._reader]
+    child.join()
+
+
+@pytest.mark.parametrize("ctx", [multiprocessing.get_context("fork"), standard.get_context("fork")])
+def test_an_executor_accepts_the_context(ctx: Any) -> None:
+    with concurrent.futures.ProcessPoolExecutor(2, mp_context=ctx) as executor:
+        assert list(executor.map(abs, range(-50, 0))) == list(range(50, 0, -1))
+
+
+def test_killed_children_cost_the_others_nothing() -> None:
+    ctx = multiprocessing.get_context("fork")
+    q = ctx.Queue(4)
+    for round_ in range(20):
+        child = ctx.Process(target=numbers, args=(q, 1 << 30))
+        child.start()
+        for number in range(round_):
+            assert q.get(timeout=WAIT) == number
+        child.kill()
+        child.join()
+        try:
+            while True:
+                q.get_nowait()
+        except queue.Empty:
+            pass
+    q.put("usable")
+    assert q.get(timeout=WAIT) == "usable"
+
+
+def test_a_child_that_has_put_may_end_before_anybody_takes() -> None:
+    # The deadlock that the standard library's programming guidelines warn of.
+    ctx = multiprocessing.get_context("fork")
+    q = ctx.Queue()
+    child = ctx.Process(target=q.put, args=(bytes(1 << 20),))
+    child.start()
+    child.join(WAIT)
+    assert child.exitcode == 0
+    assert q.get() == bytes(1 << 20)
+
+
+def test_threads_of_one_process_share_a_queue() -> None:
+    q = multiprocessing.Queue(2)
+    taken: list[int] = []
+    taker = threading.Thread(target=lambda: taken.extend(iter(q.get, None)))
+    taker.start()
+    putters = [threading.Thread(target=numbers, args=(q, 500)) for _ in range(3)]
+    for thread in putters:
+        thread.start()
+    for thread in putters:
+        thread.join()
+    q.put(None)
+    taker.join()
+    assert sorted(taken) == sorted(list(range(500)) * 3)
+
+
+def test_corrupted_memory_gives_an_error() -> None:
+    q = multiprocessing.Queue()
+    q.put("item")
+    os.pwrite(q._queue.descriptors()[0], b"\xff" * 8, 4096)
+    with pytest.raises(carrick.CorruptError):
+        q.get()
+
+
+@pytest.mark.parametrize("call", ["q.get()", "full.put(2)", "joined.join()"])
+def test_ctrl_c_ends_a_call_that_waits(call: str) -> None:
+    source = f"""
+import carrick.multiprocessing as multiprocessing, os, signal, threading
+q, full, joined = multiprocessing.Queue(), multiprocessing.Queue(1), multiprocessing.JoinableQueue()
+full.put(1)
+joined.put(1)
+threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    {call}
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    assert run(source) == "interrupted\n"
+
+
+def test_without_descriptors_a_queue_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.dup(0)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+    try:
+        with pytest.raises(OSError) as caught:
+            multiprocessing.Queue()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert caught.value.errno == errno.EMFILE
+
+
+def test_importing_makes_no_thread_no_descriptor_and_no_process() -> None:
+    source = """
+import os, threading, multiprocessing
+before = os.listdir("/proc/self/fd")
+import carrick.multiprocessing
+assert os.listdir("/proc/self/fd") == before and len(os.listdir("/proc/self/task")) == 1
+try:
+    os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG)
+except ChildProcessError:
+    print("none")
+"""
+    assert run(source) == "none\n"
