@@ -151,7 +151,7 @@ class SharedQueue:
     def qsize(self) -> int:
         """How many items are in the queue."""
 
-    def poll(self, timeout: float | None = 0.0) -> bool:
+    def poll(self, timeout: float | None) -> bool:
         """Wait until an item is there; False when ``timeout`` seconds passed first, None is for ever."""
 
     def task_done(self) -> None:

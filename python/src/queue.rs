@@ -216,7 +216,6 @@ impl SharedQueue {
     }
 
     /// Waits until an item is there; False when `timeout` seconds passed first, None is for ever.
-    #[pyo3(signature = (timeout=Some(0.0)))]
     fn poll(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
         if !self.queue.is_empty().or_raise(py)? {
             return Ok(true);

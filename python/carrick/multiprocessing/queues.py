@@ -17,7 +17,7 @@ from typing import Any
 from carrick import _carrick
 from carrick._standard import queues as _standard
 
-__all__ = list(_standard.__all__)  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
 SimpleQueue = _standard.SimpleQueue
 
@@ -82,7 +82,8 @@ class _Reader(_End):
 
     def recv_bytes(self, maxlength: int | None = None) -> bytes:
         """Wait for an item and take it as it is."""
-        return self._queue.get(bytes)
+        body: bytes = self._queue.get(bytes)
+        return body
 
 
 class _Writer(_End):
@@ -96,7 +97,7 @@ class _Writer(_End):
         self._queue.put(view if size is None else view[:size])
 
 
-class Queue(_standard.Queue):
+class Queue(_standard.Queue):  # type: ignore[type-arg]
     """A queue for processes, first in, first out, of at most ``maxsize`` items; 0 and less is no limit."""
 
     def __init__(self, maxsize: int = 0, *, ctx: Any) -> None:
