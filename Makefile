@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Each target does its own set-up; `make demo` and `make test` are all a newcomer needs.
-.PHONY: help setup demo test lint bench fuzz conformance install clean
+.PHONY: help setup demo test lint bench fuzz chaos conformance install clean
 
 PREFIX ?= /usr/local
 
@@ -24,6 +24,9 @@ bench: setup     ## the table of docs/benchmarks.md, measured here, with its plo
 
 fuzz: setup      ## each fuzz target for a while; ci/fuzz.sh SECONDS for longer
 	@bash ci/fuzz.sh
+
+chaos:           ## ten minutes of kill -9 at processes that share a queue; CARRICK_SOAK=SECONDS for another time
+	@CARRICK_SOAK=$${CARRICK_SOAK:-600} bash ci/chaos.sh
 
 conformance: setup ## CPython's own tests on carrick, on every Python found
 	@bash ci/conformance.sh

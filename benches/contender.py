@@ -126,6 +126,11 @@ def pipe(side: str, what: str, full: int) -> Callable[[Scale], float]:
     return lambda scale: number(python("pipe", side, what, scale.count(full)))
 
 
+def queue(side: str, what: str, full: int) -> Callable[[Scale], float]:
+    """Messages, or megabytes, per second through a Queue()."""
+    return lambda scale: number(python("shared_queue", side, what, scale.count(full)))
+
+
 def digest(side: str, length: int, full: int) -> Callable[[Scale], float]:
     """Microseconds of one HMAC."""
     return lambda scale: number(python("digest", side, length, scale.count(full)))

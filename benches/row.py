@@ -157,6 +157,16 @@ ROWS = (
             _floor("C, Unix socket, 1 MiB a call", "stream", 1 << 20, 1 << 20, 2 << 30),
         ),
     ),
+    *(
+        Row(f"queue-{name}", title, unit, False, _both(c.queue, name, count), _times(target))
+        for name, title, unit, count, target in (
+            ("int", "Queue, small ints, one producer process to one consumer", "messages/s", 200_000, 5.0),
+            ("two", "Queue, small ints, two producer processes to one consumer", "messages/s", 200_000, 4.0),
+            ("dict", "Queue, small dicts", "messages/s", 100_000, 3.0),
+            ("bounded", "Queue(10), small ints", "messages/s", 100_000, 3.0),
+            ("large", "Queue, bytes objects of 1 MiB", "MB/s", 2_000, 12.0),
+        )
+    ),
     Row(
         "hmac-small",
         "hmac.new(key, 32 B, 'sha256').digest()",

@@ -62,6 +62,28 @@ struct CommitCopy {
     bytes: AtomicU64,
 }
 
+impl CommitCopy {
+    fn store(&self, commit: Commit) {
+        let ring = u64::try_from(commit.ring).unwrap_or(0);
+        // ORDER queue-commit: see `Side::read`.
+        self.place.store(ring << RING_SHIFT | (commit.place & PLACE), Ordering::Release);
+        self.items.store(commit.items, Ordering::Release);
+        self.bytes.store(commit.bytes, Ordering::Release);
+    }
+
+    fn load(&self) -> Result<Commit> {
+        // ORDER queue-commit: see `Side::read`.
+        let place = self.place.load(Ordering::Acquire);
+        let items = self.items.load(Ordering::Acquire);
+        let bytes = self.bytes.load(Ordering::Acquire);
+        let ring = usize::try_from(place >> RING_SHIFT).unwrap_or(usize::MAX);
+        if ring >= RINGS {
+            return Err(corrupt("a commit"));
+        }
+        Ok(Commit { ring, place: place & PLACE, items, bytes })
+    }
+}
+
 /// One side of the queue: a cache line that the other side reads, and one that it does not.
 #[repr(C, align(64))]
 pub(super) struct Side {
@@ -71,7 +93,11 @@ pub(super) struct Side {
     pub(super) lock: Mutex,
     /// 1: somebody may sleep until this side has committed again.
     sleepers: AtomicU32,
-    _rest: [u32; 13],
+    _rest: [u32; 3],
+    /// Where the other side was when this one last looked; it is behind at the most. Each of the words was so once,
+    /// though perhaps not at the same time. It spares a look at the line that the other side writes to.
+    seen: CommitCopy,
+    _end: [u64; 2],
 }
 
 impl Side {
@@ -83,15 +109,9 @@ impl Side {
             let copy = if version & 1 == 0 { &self.copies[0] } else { &self.copies[1] };
             // ORDER queue-commit: with Acquire here and Release in `commit`, a copy that is being overwritten
             // has its next version seen below.
-            let place = copy.place.load(Ordering::Acquire);
-            let items = copy.items.load(Ordering::Acquire);
-            let bytes = copy.bytes.load(Ordering::Acquire);
+            let commit = copy.load();
             if self.version.load(Ordering::Acquire) == version {
-                let ring = usize::try_from(place >> RING_SHIFT).unwrap_or(usize::MAX);
-                if ring >= RINGS {
-                    break;
-                }
-                return Ok((version, Commit { ring, place: place & PLACE, items, bytes }));
+                return Ok((version, commit?));
             }
             std::hint::spin_loop();
         }
@@ -102,13 +122,19 @@ impl Side {
     pub(super) fn commit(&self, next: Commit) {
         let version = self.version.load(Ordering::Relaxed);
         let copy = if version & 1 == 0 { &self.copies[1] } else { &self.copies[0] };
-        let place = u64::try_from(next.ring).unwrap_or(0) << RING_SHIFT | (next.place & PLACE);
-        // ORDER queue-commit: see `read`.
-        copy.place.store(place, Ordering::Release);
-        copy.items.store(next.items, Ordering::Release);
-        copy.bytes.store(next.bytes, Ordering::Release);
+        copy.store(next);
         // A Dekker pair with `sleepers`: who goes to sleep sets that and looks at the version.
         self.version.store(version.wrapping_add(1), Ordering::SeqCst);
+    }
+
+    /// Where the other side is, or was. This side's lock is held.
+    pub(super) fn seen(&self) -> Result<Commit> {
+        self.seen.load()
+    }
+
+    /// Notes where the other side is. This side's lock is held.
+    pub(super) fn see(&self, other: Commit) {
+        self.seen.store(other);
     }
 
     /// What to sleep on until the next commit.

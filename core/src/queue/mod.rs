@@ -161,6 +161,12 @@ fn is_full(head: &Head, length: u64, start: Commit, end: Commit) -> Result<bool>
     Ok(full || (max_bytes != 0 && bytes > max_bytes))
 }
 
+/// The bytes that can be written before the record at `start` is reached.
+fn free(start: Commit, end: Commit, size: u64) -> Result<u64> {
+    let used = if start.ring == end.ring { end.place.checked_sub(start.place) } else { Some(end.place) };
+    used.and_then(|used| size.checked_sub(used)).ok_or_else(|| corrupt("a place"))
+}
+
 /// How long to wait for a side's lock: it is never held for long, so who does not wait for room waits for it.
 fn for_the_lock(deadline: Deadline) -> Deadline {
     if deadline.is_now() { Deadline::NEVER } else { deadline }
@@ -341,16 +347,18 @@ impl Queue {
         }
         let length = body.iter().map(|part| part.len() as u64).sum();
         let (_, end) = head.put.read()?;
-        let (version, start) = head.get.read()?;
-        if is_full(head, length, start, end)? {
-            return Ok(Outcome::Full(version));
-        }
         let too_large = || Error::with_detail(Kind::FrameTooLarge, PUT, format!("{length} bytes"));
         let need = record(length).ok_or_else(too_large)?;
-        let used = if start.ring == end.ring { end.place.checked_sub(start.place) } else { Some(end.place) };
         let size = size_of_ring(end.ring);
-        let free = used.and_then(|used| size.checked_sub(used)).ok_or_else(|| corrupt("a place"))?;
-        let (ring, place) = if need <= free {
+        let (mut version, mut start) = (0, head.put.seen()?);
+        if is_full(head, length, start, end)? || need > free(start, end, size)? {
+            (version, start) = head.get.read()?;
+            head.put.see(start);
+            if is_full(head, length, start, end)? {
+                return Ok(Outcome::Full(version));
+            }
+        }
+        let (ring, place) = if need <= free(start, end, size)? {
             (end.ring, end.place)
         } else if size > KEPT / 2 && need < size && !may_grow {
             return Ok(Outcome::Crowded(version));
@@ -555,8 +563,17 @@ impl Queue {
         head: &Head,
         make: &mut impl FnMut(u64) -> Result<B>,
     ) -> std::result::Result<B, Blocked> {
+        let (_, start) = head.get.read()?;
+        let seen = head.get.seen()?;
+        if seen.ring == start.ring && seen.place > start.place {
+            let left = seen.place - start.place;
+            if left <= size_of_ring(start.ring) {
+                return Ok(self.take(head, start, seen, left, make)?);
+            }
+        }
         for _ in 0..RINGS {
             let (version, end) = head.put.read()?;
+            head.get.see(end);
             let (_, start) = head.get.read()?;
             let (last, next) = match start.ring == end.ring {
                 true => (end.place, None),
@@ -632,6 +649,8 @@ impl Queue {
             return Ok(());
         }
         head.set_exit(end.ring, end.place, 0);
+        // What producers have seen of an earlier stream through that ring is over.
+        head.put.see(Commit { ring: 0, place: 0, ..start });
         head.put.commit(Commit { ring: 0, place: 0, ..end });
         drop(held);
         self.leave_ring(head, start, 0)

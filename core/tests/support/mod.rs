@@ -36,10 +36,12 @@ impl Test {
         let name = std::thread::current().name().unwrap_or("test").to_owned();
         let (sender, receiver) = channel();
         let dog = std::thread::spawn(move || {
-            if receiver.recv_timeout(LIMIT) == Err(RecvTimeoutError::Timeout) {
+            let limit = std::env::var("CARRICK_WATCHDOG").ok().and_then(|text| text.parse().ok());
+            let limit = limit.map_or(LIMIT, Duration::from_secs);
+            if receiver.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
                 // The captured output of a hanging test would never be seen.
                 let text =
-                    format!("watchdog: {name} has not ended within {LIMIT:?}; open: {:?}\n", open_fds());
+                    format!("watchdog: {name} has not ended within {limit:?}; open: {:?}\n", open_fds());
                 let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
                 std::process::abort();
             }
