@@ -591,6 +591,10 @@ typedef struct carrick_queue_options {
      * The most bytes of bodies in the queue; 0 is no limit (0). A body over it is refused.
      */
     uint64_t max_bytes;
+    /**
+     * Make a descriptor that can be waited for: 0 or 1 (0).
+     */
+    int32_t selectable;
 } carrick_queue_options;
 
 /**
@@ -1200,19 +1204,35 @@ carrick_status carrick_queue_options_init(struct carrick_queue_options *out_opti
 
 /**
  * Makes an empty queue. options may be NULL (no limits). out_queue is OWNED.
- * Codes: E_VERSION, E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread. Since 0.1.
+ * Codes: E_INVALID, E_VERSION, E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_queue_new(const struct carrick_queue_options *options,
                                  struct carrick_queue **out_queue);
 
 /**
- * The queue behind a descriptor that came from another process, by inheritance or over a Unix socket. The descriptor
- * is CONSUMED. out_queue is OWNED.
- * Codes: E_INVALID (it is no queue, or one of another version), E_NOMEMORY, E_OS (EBADF), E_NULL. ANY thread.
- * Since 0.1.
+ * The queue behind descriptors that came from another process, by inheritance or over a Unix socket: its own, and
+ * bell_fd, or -1 where the queue has none (carrick_queue_bell_fd). The descriptors are CONSUMED. out_queue is OWNED.
+ * Codes: E_INVALID (it is no queue, or one of another version, or it needs a bell), E_NOMEMORY, E_OS (EBADF), E_NULL.
+ * ANY thread. Since 0.1.
  */
 carrick_status carrick_queue_attach(int32_t fd,
+                                    int32_t bell_fd,
                                     struct carrick_queue **out_queue);
+
+/**
+ * The second descriptor to hand to another process, for a queue made selectable: BORROWED until the queue is freed.
+ * Codes: E_STATE (the queue was not made selectable), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_bell_fd(const struct carrick_queue *queue,
+                                     int32_t *out_fd);
+
+/**
+ * A descriptor that is readable while an item is in the queue, for poll, epoll or a carrick_poller: BORROWED until the
+ * queue is freed. Do not read from it.
+ * Codes: E_STATE (the queue was not made selectable), E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_event_fd(const struct carrick_queue *queue,
+                                      int32_t *out_fd);
 
 /**
  * The descriptor to hand to another process: BORROWED until the queue is freed. It is close-on-exec.

@@ -4,7 +4,7 @@
 use crate::boundary::{boundary, on, on_any};
 use crate::connection::{carrick_slice, slices};
 use crate::handle::{free, give, opaque};
-use crate::memory::{bytes, bytes_mut, options, output, write};
+use crate::memory::{bytes, bytes_mut, flag, options, output, write};
 use crate::status::carrick_status;
 use crate::stream::adopt;
 use carrick::queue::{Queue, QueueOptions};
@@ -28,11 +28,13 @@ pub struct carrick_queue_options {
     pub max_items: u64,
     /// The most bytes of bodies in the queue; 0 is no limit (0). A body over it is refused.
     pub max_bytes: u64,
+    /// Make a descriptor that can be waited for: 0 or 1 (0).
+    pub selectable: i32,
 }
 
 impl carrick_queue_options {
     fn defaults() -> Self {
-        Self { struct_size: size_of::<Self>(), max_items: 0, max_bytes: 0 }
+        Self { struct_size: size_of::<Self>(), max_items: 0, max_bytes: 0, selectable: 0 }
     }
 }
 
@@ -50,7 +52,7 @@ pub unsafe extern "C" fn carrick_queue_options_init(
 }
 
 /// Makes an empty queue. options may be NULL (no limits). out_queue is OWNED.
-/// Codes: E_VERSION, E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread. Since 0.1.
+/// Codes: E_INVALID, E_VERSION, E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_queue_new(
     options: *const carrick_queue_options,
@@ -61,20 +63,63 @@ pub unsafe extern "C" fn carrick_queue_new(
         output(out_queue, "out_queue", OPERATION)?;
         let o = self::options(options, carrick_queue_options::defaults(), OPERATION)?;
         let limits = QueueOptions { max_items: o.max_items, max_bytes: o.max_bytes };
-        write(out_queue, give(Queue::new(limits)?));
+        let queue = Queue::new(limits)?;
+        let queue = if flag(o.selectable, "selectable", OPERATION)? { queue.selectable()? } else { queue };
+        write(out_queue, give(queue));
         Ok(())
     })
 }
 
-/// The queue behind a descriptor that came from another process, by inheritance or over a Unix socket. The descriptor
-/// is CONSUMED. out_queue is OWNED.
-/// Codes: E_INVALID (it is no queue, or one of another version), E_NOMEMORY, E_OS (EBADF), E_NULL. ANY thread.
-/// Since 0.1.
+/// The queue behind descriptors that came from another process, by inheritance or over a Unix socket: its own, and
+/// bell_fd, or -1 where the queue has none (carrick_queue_bell_fd). The descriptors are CONSUMED. out_queue is OWNED.
+/// Codes: E_INVALID (it is no queue, or one of another version, or it needs a bell), E_NOMEMORY, E_OS (EBADF), E_NULL.
+/// ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn carrick_queue_attach(fd: i32, out_queue: *mut *mut carrick_queue) -> carrick_status {
-    boundary("attach queue", || {
-        output(out_queue, "out_queue", "attach queue")?;
-        write(out_queue, give(adopt(fd, "attach queue", Queue::attach)?));
+pub unsafe extern "C" fn carrick_queue_attach(
+    fd: i32,
+    bell_fd: i32,
+    out_queue: *mut *mut carrick_queue,
+) -> carrick_status {
+    const OPERATION: &str = "attach queue";
+    boundary(OPERATION, || {
+        output(out_queue, "out_queue", OPERATION)?;
+        let queue = if bell_fd == -1 {
+            adopt(fd, OPERATION, Queue::attach)?
+        } else {
+            adopt(bell_fd, OPERATION, |bell| {
+                adopt(fd, OPERATION, |file| Queue::attach_selectable(file, bell))
+            })?
+        };
+        write(out_queue, give(queue));
+        Ok(())
+    })
+}
+
+/// The second descriptor to hand to another process, for a queue made selectable: BORROWED until the queue is freed.
+/// Codes: E_STATE (the queue was not made selectable), E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_bell_fd(
+    queue: *const carrick_queue,
+    out_fd: *mut i32,
+) -> carrick_status {
+    on(queue, "get descriptor", |queue| {
+        output(out_fd, "out_fd", "get descriptor")?;
+        write(out_fd, queue.bell_fd()?.as_raw_fd());
+        Ok(())
+    })
+}
+
+/// A descriptor that is readable while an item is in the queue, for poll, epoll or a carrick_poller: BORROWED until the
+/// queue is freed. Do not read from it.
+/// Codes: E_STATE (the queue was not made selectable), E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_event_fd(
+    queue: *const carrick_queue,
+    out_fd: *mut i32,
+) -> carrick_status {
+    on(queue, "get descriptor", |queue| {
+        output(out_fd, "out_fd", "get descriptor")?;
+        write(out_fd, queue.event_fd()?.as_raw_fd());
         Ok(())
     })
 }

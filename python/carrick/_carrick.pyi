@@ -148,6 +148,11 @@ class SharedQueue:
     def get(self, loads: Callable[[Any], Any], block: bool = True, timeout: float | None = None) -> Any:
         """Take one item and return what ``loads`` makes of it."""
 
+    def get_many(
+        self, loads: Callable[[Any], Any], most: int, block: bool = True, timeout: float | None = None
+    ) -> list[Any]:
+        """Take up to ``most`` items, waiting for the first one only."""
+
     def qsize(self) -> int:
         """How many items are in the queue."""
 

@@ -14,7 +14,7 @@ use carrick::queue::{Queue, QueueOptions};
 use carrick::{Deadline, Error, Kind};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyList};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, RawFd};
@@ -210,6 +210,36 @@ impl SharedQueue {
         }
     }
 
+    /// Takes up to `most` items, waiting for the first one only.
+    #[pyo3(signature = (loads, most, block=true, timeout=None))]
+    fn get_many<'py>(
+        &self,
+        py: Python<'py>,
+        loads: &Bound<'py, PyAny>,
+        most: usize,
+        block: bool,
+        timeout: Option<f64>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let items = PyList::empty(py);
+        if most == 0 {
+            return Ok(items);
+        }
+        items.append(self.get(py, loads, block, timeout)?)?;
+        while items.len() < most && !self.queue.is_empty().or_raise(py)? {
+            match self.get(py, loads, false, None) {
+                Ok(item) => items.append(item)?,
+                // Another taker was quicker.
+                Err(error) if error.is_instance(py, &empty_class(py)?) => break,
+                Err(error) => {
+                    // One that refuses attributes is raised all the same.
+                    let _ = error.value(py).setattr("taken", &items);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(items)
+    }
+
     /// How many items are in the queue.
     fn qsize(&self, py: Python<'_>) -> PyResult<u64> {
         self.queue.len().or_raise(py)
@@ -244,6 +274,10 @@ impl SharedQueue {
     fn join(&self, py: Python<'_>) -> PyResult<()> {
         waiting(py, || self.queue.join(Deadline::NEVER)).or_raise(py)
     }
+}
+
+fn empty_class(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import("queue")?.getattr("Empty")
 }
 
 /// Room for an item that need not be received into its final place.

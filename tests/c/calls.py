@@ -42,7 +42,7 @@ VALUES = {
     "right": '(const uint8_t *)"right"', "right_len": "5", "parts": "s->parts", "parts_len": "1",
     "digest": "CARRICK_DIGEST_SHA256", "role": "CARRICK_ROLE_CLIENT", "auth": "&s->auth", "format": "&s->format",
     "carrick_bytes_free.data": "NULL",
-    "carrick_queue_new.options": "&s->queue_options", "carrick_queue_attach.fd": "0",
+    "carrick_queue_new.options": "&s->queue_options", "carrick_queue_attach.fd": "0", "bell_fd": "-1",
     "carrick_listener_bind.options": "&s->listen", "carrick_gate_new.options": "&s->auth",
     "carrick_stream_server_bind.options": "&s->stream_server",
     "carrick_message_server_bind.options": "&s->message_server",

@@ -4,6 +4,7 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -146,15 +147,46 @@ static void a_descriptor_is_enough_to_attach(void)
     int fd = -1, copy;
     OK(carrick_queue_fd(queue, &fd));
     copy = dup(fd);
-    OK(carrick_queue_attach(copy, &again));
+    OK(carrick_queue_attach(copy, -1, &again));
     put(queue, "there");
     take(again, "there");
     carrick_queue_free(queue);
     put(again, "lives on");
     take(again, "lives on");
     carrick_queue_free(again);
-    STATUS(CARRICK_E_INVALID, carrick_queue_attach(0, &again));
-    STATUS(CARRICK_E_INVALID, carrick_queue_attach(-1, &again));
+    STATUS(CARRICK_E_INVALID, carrick_queue_attach(0, -1, &again));
+    STATUS(CARRICK_E_INVALID, carrick_queue_attach(-1, -1, &again));
+}
+
+static void a_selectable_queue_can_be_polled(void)
+{
+    carrick_queue_options options;
+    carrick_queue *queue = NULL, *again = NULL;
+    struct pollfd slot = {.events = POLLIN};
+    int fd = -1, bell = -1;
+    OK(carrick_queue_options_init(&options));
+    OK(carrick_queue_new(&options, &queue));
+    STATUS(CARRICK_E_STATE, carrick_queue_event_fd(queue, &fd));
+    carrick_queue_free(queue);
+    options.selectable = 2;
+    STATUS(CARRICK_E_INVALID, carrick_queue_new(&options, &queue));
+    options.selectable = 1;
+    OK(carrick_queue_new(&options, &queue));
+    OK(carrick_queue_event_fd(queue, &slot.fd));
+    CHECK(poll(&slot, 1, 0) == 0);
+    OK(carrick_queue_fd(queue, &fd));
+    OK(carrick_queue_bell_fd(queue, &bell));
+    STATUS(CARRICK_E_INVALID, carrick_queue_attach(fd, -1, &again));
+    OK(carrick_queue_attach(dup(fd), dup(bell), &again));
+    put(again, "one");
+    put(again, "two");
+    CHECK(poll(&slot, 1, -1) == 1);
+    take(queue, "one");
+    CHECK(poll(&slot, 1, 0) == 1);
+    take(queue, "two");
+    CHECK(poll(&slot, 1, 0) == 0);
+    carrick_queue_free(again);
+    carrick_queue_free(queue);
 }
 
 static void closing_ends_it_for_all(void)
@@ -203,6 +235,7 @@ int main(int argc, char **argv)
         TEST(a_child_puts_and_its_parent_takes),
         TEST(a_killed_child_leaves_the_queue_usable),
         TEST(a_descriptor_is_enough_to_attach),
+        TEST(a_selectable_queue_can_be_polled),
         TEST(closing_ends_it_for_all),
         TEST(corrupted_memory_gives_an_error),
     };

@@ -49,6 +49,7 @@ void make_subjects(struct subjects *s)
     OK(carrick_mac_new(CARRICK_DIGEST_SHA256, key, 6, &s->mac));
     OK(carrick_gate_new(&s->auth, &s->gate));
     OK(carrick_queue_options_init(&s->queue_options));
+    s->queue_options.selectable = 1;
     OK(carrick_queue_new(&s->queue_options, &s->queue));
     OK(carrick_message_server_bind(CARRICK_TEXT("127.0.0.1:0"), NULL, message_handler, NULL, NULL, &s->server));
 }

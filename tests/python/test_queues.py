@@ -39,6 +39,11 @@ def echo(there: Any, back: Any) -> None:
         back.put(item)
 
 
+def numbers_as_json(there: Any, back: Any) -> None:
+    for _ in range(2):
+        back.put({"length": len(there.get())})
+
+
 def done(q: Any) -> None:
     for _ in iter(q.get, None):
         q.task_done()
@@ -130,6 +135,55 @@ def test_an_exception_while_unpickling_reaches_the_taker_and_the_queue_goes_on()
     with pytest.raises(pickle.UnpicklingError):
         q.get()
     assert q.get() == "next"
+
+
+def test_many_items_are_put_and_taken_at_a_time() -> None:
+    q = multiprocessing.Queue()
+    q.put_many(range(10))
+    assert q.get_many(3) == [0, 1, 2]
+    assert q.get_many() == list(range(3, 10))
+    assert q.get_many(0) == []
+    with pytest.raises(queue.Empty):
+        q.get_many(block=False)
+    q.put("good")
+    q._queue.put(b"this is no pickle")
+    q.put("after")
+    with pytest.raises(pickle.UnpicklingError) as caught:
+        q.get_many()
+    assert caught.value.taken == ["good"]  # type: ignore[attr-defined]
+    assert q.get_many() == ["after"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_codec_says_what_items_are_between_processes(method: str) -> None:
+    ctx = multiprocessing.get_context(method)
+    there, back = ctx.Queue(codec="bytes"), ctx.Queue(codec="json")
+    child = ctx.Process(target=numbers_as_json, args=(there, back))
+    child.start()
+    there.put(b"bytes")
+    there.put(memoryview(bytes(100_000)))
+    assert back.get(timeout=WAIT) == {"length": 5}
+    assert back.get(timeout=WAIT) == {"length": 100_000}
+    child.join()
+    if method != "fork":
+        stop_helpers()
+
+
+def test_what_a_codec_cannot_say_is_reported(capfd: pytest.CaptureFixture[str]) -> None:
+    q = multiprocessing.Queue(codec="bytes")
+    q.put("text")
+    assert "TypeError" in capfd.readouterr().err
+    with pytest.raises(ValueError, match="'xml'"):
+        multiprocessing.Queue(codec="xml")
+
+
+def test_a_queue_bounded_in_bytes_refuses_what_can_never_fit() -> None:
+    q = multiprocessing.Queue(codec="bytes", max_bytes=100)
+    with pytest.raises(carrick.FrameTooLargeError, match="101"):
+        q.put(bytes(101))
+    q.put(bytes(60))
+    with pytest.raises(queue.Full):
+        q.put(bytes(60), block=False)
 
 
 def test_a_closed_queue_says_so() -> None:

@@ -43,8 +43,9 @@ use std::time::Duration;
 const SLICE: Duration = Duration::from_millis(500);
 /// A ring that is larger than this is left when it falls empty.
 const KEPT: u64 = 8 << 20;
-/// Before a ring of more than half of that is left for a larger one, a producer waits so long for room. Where the
-/// consumers keep up the queue stays in memory that it has, and in the processor's caches.
+/// Before a ring of that size is left for a larger one, a producer waits up to [`GRACE`] for room: where consumers keep
+/// up, the queue stays in memory that it has already, and in the processor's caches.
+const CROWD: u64 = 8 << 20;
 const GRACE: Duration = Duration::from_millis(5);
 /// Before each body comes its length.
 const WORD: u64 = 8;
@@ -360,7 +361,7 @@ impl Queue {
         }
         let (ring, place) = if need <= free(start, end, size)? {
             (end.ring, end.place)
-        } else if size > KEPT / 2 && need < size && !may_grow {
+        } else if size >= CROWD && need <= size / 2 && !may_grow {
             return Ok(Outcome::Crowded(version));
         } else {
             let next = self.next_ring(head, start.ring, end.ring, need)?;

@@ -14,17 +14,17 @@ __all__ = ()
 
 
 class _Leaves:
-    def Queue(self, maxsize: int = 0) -> Any:
+    def Queue(self, maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0) -> Any:
         """A queue in shared memory, of at most ``maxsize`` items; 0 and less is no limit."""
         from carrick.multiprocessing.queues import Queue
 
-        return Queue(maxsize, ctx=self)
+        return Queue(maxsize, ctx=self, codec=codec, max_bytes=max_bytes)
 
-    def JoinableQueue(self, maxsize: int = 0) -> Any:
+    def JoinableQueue(self, maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0) -> Any:
         """A queue that can be waited for until all that was put is done."""
         from carrick.multiprocessing.queues import JoinableQueue
 
-        return JoinableQueue(maxsize, ctx=self)
+        return JoinableQueue(maxsize, ctx=self, codec=codec, max_bytes=max_bytes)
 
     def Pipe(self, duplex: bool = True) -> Any:
         """Two connected connections."""
@@ -62,14 +62,14 @@ def get_context(method: str | None = None) -> Any:
     return _CONTEXTS[standard.get_start_method()]
 
 
-def Queue(maxsize: int = 0) -> Any:
+def Queue(maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0) -> Any:
     """A queue in shared memory, of at most ``maxsize`` items; 0 and less is no limit."""
-    return get_context().Queue(maxsize)
+    return get_context().Queue(maxsize, codec=codec, max_bytes=max_bytes)
 
 
-def JoinableQueue(maxsize: int = 0) -> Any:
+def JoinableQueue(maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0) -> Any:
     """A queue that can be waited for until all that was put is done."""
-    return get_context().JoinableQueue(maxsize)
+    return get_context().JoinableQueue(maxsize, codec=codec, max_bytes=max_bytes)
 
 
 def __getattr__(name: str) -> Any:

@@ -7,10 +7,11 @@ what is received. ``put`` of an unbounded queue never blocks.
 """
 
 import io
+import json
 import os
 import pickle
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from multiprocessing import context, reduction
 from typing import Any
 
@@ -97,14 +98,37 @@ class _Writer(_End):
         self._queue.put(view if size is None else view[:size])
 
 
-class Queue(_standard.Queue):  # type: ignore[type-arg]
-    """A queue for processes, first in, first out, of at most ``maxsize`` items; 0 and less is no limit."""
+def _dump_json(obj: Any) -> bytes:
+    return json.dumps(obj).encode()
 
-    def __init__(self, maxsize: int = 0, *, ctx: Any) -> None:
+
+_CODECS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
+    "pickle": (_dumps, _loads),
+    "bytes": (memoryview, bytes),
+    "json": (_dump_json, json.loads),
+}
+
+
+class Queue(_standard.Queue):  # type: ignore[type-arg]
+    """A queue for processes, first in, first out, of at most ``maxsize`` items; 0 and less is no limit.
+
+    ``codec`` says what an item is between processes: "pickle", "bytes" (any bytes-like object is put, bytes are
+    taken: C and Rust see the same) or "json". ``max_bytes`` is the most bytes of items in the queue; 0 is no limit.
+    """
+
+    def __init__(self, maxsize: int = 0, *, ctx: Any, codec: str = "pickle", max_bytes: int = 0) -> None:
         self._maxsize = max(maxsize, 0)
         self._ignore_epipe = False
         self._opid = os.getpid()
-        self._set(_carrick.SharedQueue(self._maxsize, 0))
+        self._set_codec(codec)
+        self._set(_carrick.SharedQueue(self._maxsize, max_bytes))
+
+    def _set_codec(self, codec: str) -> None:
+        if codec not in _CODECS:
+            raise ValueError(f"codec {codec!r}; it is one of {', '.join(map(repr, _CODECS))}")
+        self._codec = codec
+        self._dumps, self._loads = _CODECS[codec]
+        self._pickles = codec == "pickle"
 
     def _set(self, queue: "_carrick.SharedQueue") -> None:
         self._queue = queue
@@ -118,10 +142,12 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
     def __getstate__(self) -> Any:
         context.assert_spawning(self)
         queue, bell = self._queue.descriptors()
-        return (self._ignore_epipe, self._maxsize, self._opid, reduction.DupFd(queue), reduction.DupFd(bell))
+        descriptors = reduction.DupFd(queue), reduction.DupFd(bell)
+        return (self._ignore_epipe, self._maxsize, self._opid, self._codec, *descriptors)
 
     def __setstate__(self, state: Any) -> None:
-        self._ignore_epipe, self._maxsize, self._opid, queue, bell = state
+        self._ignore_epipe, self._maxsize, self._opid, codec, queue, bell = state
+        self._set_codec(codec)
         self._set(_carrick.SharedQueue.attach(queue.detach(), bell.detach()))
 
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
@@ -133,11 +159,11 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         if self._closed:
             raise ValueError(f"Queue {self!r} is closed")
         self._used = True
-        if type(obj) is bytes and _LARGE <= len(obj) <= _LARGEST:
+        if self._pickles and type(obj) is bytes and _LARGE <= len(obj) <= _LARGEST:
             self._queue.put_bytes(obj, block, timeout)
             return
         try:
-            body = _dumps(obj)
+            body = self._dumps(obj)
         except Exception as error:
             self._on_queue_feeder_error(error, obj)
             return
@@ -150,7 +176,23 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         """
         if self._closed:
             raise ValueError(f"Queue {self!r} is closed")
-        return self._queue.get(_loads, block, timeout)
+        return self._queue.get(self._loads, block, timeout)
+
+    def put_many(self, items: Iterable[Any], block: bool = True, timeout: float | None = None) -> None:
+        """Put items one after the other, each as :meth:`put` does; ``timeout`` is for each."""
+        for item in items:
+            self.put(item, block, timeout)
+
+    def get_many(
+        self, max_items: int = 1 << 30, block: bool = True, timeout: float | None = None
+    ) -> list[Any]:
+        """Take what is in the queue, at most ``max_items``; waits, as :meth:`get` does, for the first one only.
+
+        If one cannot be unpickled the exception has those before it as its attribute ``taken``.
+        """
+        if self._closed:
+            raise ValueError(f"Queue {self!r} is closed")
+        return self._queue.get_many(self._loads, max_items, block, timeout)
 
     def qsize(self) -> int:
         """How many items are in the queue, at this moment."""
