@@ -56,5 +56,9 @@ for source in examples/hello/hello.py examples/python/*.py; do
     name=$(basename "$source" .py)
     [ "$name" = clients ] || run "$name" Python "$python" "$source"
 done
+cc -std=c99 -O1 -Wall -Wextra -Werror -pedantic -I"$prefix/include" examples/shared_queue/worker.c \
+    -o "$build/c/shared_queue_worker" -L"$prefix/lib" -lcarrick -lpthread "-Wl,-rpath,$PWD/$prefix/lib"
+run shared_queue all "$python" examples/shared_queue/squares.py "$build/c/shared_queue_worker" \
+    "$target/debug/examples/shared_queue_worker"
 echo "$count examples, $failed failed"
 [ "$failed" -eq 0 ]

@@ -194,6 +194,13 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
             raise ValueError(f"Queue {self!r} is closed")
         return self._queue.get_many(self._loads, max_items, block, timeout)
 
+    def descriptors(self) -> tuple[int, int]:
+        """The two descriptors to hand to a program in another language, which attaches to the queue by them.
+
+        They stay the queue's: pass them on with ``subprocess.Popen(pass_fds=)`` or over a Unix socket.
+        """
+        return self._queue.descriptors()
+
     def qsize(self) -> int:
         """How many items are in the queue, at this moment."""
         return self._queue.qsize()
