@@ -203,6 +203,51 @@ fn many_producers_and_consumers_lose_nothing_and_keep_each_producers_order() {
 }
 
 #[test]
+fn many_producers_of_a_small_queue_all_get_their_turn() {
+    const EACH: usize = 2_000;
+    let _test = Test::begin();
+    let queue = Arc::new(bounded(2, 0));
+    let producers: Vec<_> = (0..4_u8)
+        .map(|producer| {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || (0..EACH).for_each(|_| queue.put(&[producer], NEVER).unwrap()))
+        })
+        .collect();
+    let consumers: Vec<_> = (0..2)
+        .map(|_| {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || (0..EACH * 2).map(|_| queue.get(NEVER).unwrap()[0]).collect::<Vec<_>>())
+        })
+        .collect();
+    producers.into_iter().for_each(|producer| producer.join().unwrap());
+    let mut taken: Vec<u8> = consumers.into_iter().flat_map(|consumer| consumer.join().unwrap()).collect();
+    taken.sort_unstable();
+    assert!(
+        taken.chunks(EACH).enumerate().all(|(producer, part)| part.iter().all(|p| *p as usize == producer))
+    );
+}
+
+#[test]
+fn an_event_descriptor_is_readable_while_an_item_is_there() {
+    let _test = Test::begin();
+    assert_eq!(unbounded().event_fd().unwrap_err().kind(), Kind::State);
+    let queue = unbounded().selectable().unwrap();
+    let readable = || carrick::net::readable(queue.event_fd().unwrap(), Deadline::NOW).unwrap();
+    assert!(!readable());
+    let (file, bell) = (queue.as_fd(), queue.bell_fd().unwrap());
+    let (file, bell) = (file.try_clone_to_owned().unwrap(), bell.try_clone_to_owned().unwrap());
+    assert_eq!(Queue::attach(file.try_clone().unwrap()).unwrap_err().kind(), Kind::Invalid);
+    let other = Queue::attach_selectable(file, bell).unwrap();
+    other.put(b"a", NEVER).unwrap();
+    other.put(b"b", NEVER).unwrap();
+    assert!(readable());
+    queue.get(NEVER).unwrap();
+    assert!(readable());
+    queue.get(NEVER).unwrap();
+    assert!(!readable());
+}
+
+#[test]
 fn what_is_no_queue_cannot_be_attached() {
     let _test = Test::begin();
     let file = File::open("/dev/null").unwrap();

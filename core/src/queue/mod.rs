@@ -23,32 +23,27 @@
 
 mod layout;
 mod ring;
+mod stream;
+mod wait;
 
 use crate::error::{Error, Kind, Result};
 use crate::frame::{Body, Slice};
 use crate::interrupt;
-use crate::net::{Spin, Wait};
+use crate::net::Spin;
 use crate::sync::Mutex;
 use crate::sys::{self, Mapping, Wake};
 use crate::time::Deadline;
-use layout::{Commit, HEAD, Head, RINGS, Side, corrupt, ring_for, size_of_ring, start_of_ring};
-use ring::Ring;
+use layout::{HEAD, Head, RINGS, size_of_ring};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+use stream::{Blocked, Outcome, is_full};
+use wait::{await_commit, for_the_lock, sleep, wake};
 
-/// The longest sleep between two looks.
-const SLICE: Duration = Duration::from_millis(500);
-/// A ring that is larger than this is left when it falls empty.
-const KEPT: u64 = 8 << 20;
-/// Before a ring of that size is left for a larger one, a producer waits up to [`GRACE`] for room: where consumers keep
-/// up, the queue stays in memory that it has already, and in the processor's caches.
-const CROWD: u64 = 8 << 20;
+/// What a producer waits at the most before it has a queue take more memory than a good deal.
 const GRACE: Duration = Duration::from_millis(5);
-/// Before each body comes its length.
-const WORD: u64 = 8;
 
 const PUT: &str = "put";
 const GET: &str = "get";
@@ -87,28 +82,6 @@ pub struct Queue {
     bell: Option<Wake>,
 }
 
-/// What became of an attempt to put. The versions are of the get side, to wait on.
-enum Outcome {
-    Put,
-    /// The queue has as many items or bytes as it may have.
-    Full(u64),
-    /// There is no room without taking more memory, and the queue has a good deal already.
-    Crowded(u64),
-}
-
-/// What stands in the way of taking an item.
-enum Blocked {
-    /// The other side has to get on from this version.
-    At(u64),
-    Failed(Error),
-}
-
-impl From<Error> for Blocked {
-    fn from(error: Error) -> Self {
-        Self::Failed(error)
-    }
-}
-
 /// A held lock of a side.
 struct Held<'a>(&'a Mutex);
 
@@ -125,77 +98,15 @@ fn failed(operation: &'static str) -> impl Fn(io::Error) -> Error {
     }
 }
 
-fn record(length: u64) -> Option<u64> {
-    Some(length.checked_next_multiple_of(WORD)?.checked_add(WORD)?)
-        .filter(|bytes| *bytes <= size_of_ring(RINGS - 1))
-}
-
-fn wake(word: &AtomicU64, count: i32) {
-    sys::futex_wake(sys::low_half(word), count);
-}
-
-/// Sleeps until the word has another value, the slice or the deadline is over.
-fn sleep(word: &AtomicU64, value: u64, operation: &'static str, deadline: Deadline) -> Result<()> {
-    let low = u32::try_from(value & 0xffff_ffff).unwrap_or(0);
-    match sys::futex_wait(sys::low_half(word), low, deadline.min(Deadline::after(SLICE))) {
-        Ok(()) => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::TimedOut && deadline.expired() => {
-            Err(Error::new(Kind::Timeout, operation))
-        }
-        Err(e) if matches!(e.kind(), io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) => {
-            interrupt::check(operation)
-        }
-        Err(e) => Err(Error::from_io(&e, operation)),
+/// One that waited for room may have been woken for two: the consumers wake one at a time.
+fn pass_room_on(head: &Head) -> Result<()> {
+    head.get.note_sleepers();
+    let (_, start) = head.get.read()?;
+    let (_, end) = head.put.read()?;
+    if !is_full(head, 0, start, end)? && head.get.take_sleepers() {
+        wake(head.get.word(), 1);
     }
-}
-
-/// Whether a body of this length has to wait for others to be taken.
-fn is_full(head: &Head, length: u64, start: Commit, end: Commit) -> Result<bool> {
-    let (max_items, max_bytes) = (head.max_items(), head.max_bytes());
-    if max_bytes != 0 && length > max_bytes {
-        let detail =
-            format!("{length} bytes; the queue holds at most {max_bytes}: make it with a larger max_bytes");
-        return Err(Error::with_detail(Kind::FrameTooLarge, PUT, detail));
-    }
-    let bytes = end.bytes.wrapping_sub(start.bytes).saturating_add(length);
-    let full = max_items != 0 && end.items.wrapping_sub(start.items) >= max_items;
-    Ok(full || (max_bytes != 0 && bytes > max_bytes))
-}
-
-/// The bytes that can be written before the record at `start` is reached.
-fn free(start: Commit, end: Commit, size: u64) -> Result<u64> {
-    let used = if start.ring == end.ring { end.place.checked_sub(start.place) } else { Some(end.place) };
-    used.and_then(|used| size.checked_sub(used)).ok_or_else(|| corrupt("a place"))
-}
-
-/// How long to wait for a side's lock: it is never held for long, so who does not wait for room waits for it.
-fn for_the_lock(deadline: Deadline) -> Deadline {
-    if deadline.is_now() { Deadline::NEVER } else { deadline }
-}
-
-/// Waits until a side has got on from `version`.
-fn await_commit<'a>(
-    side: &Side,
-    version: u64,
-    spin: &'a Spin,
-    wait: &mut Option<Wait<'a>>,
-    operation: &'static str,
-    deadline: Deadline,
-) -> Result<()> {
-    let moved = || (side.word().load(Ordering::SeqCst) != version).then_some(());
-    if wait.is_none() {
-        let wait = wait.insert(spin.wait());
-        if wait.spin(moved).is_some() {
-            return Ok(());
-        }
-        interrupt::check(operation)?;
-        crate::blocking::about_to_block();
-    }
-    side.note_sleepers();
-    if moved().is_some() {
-        return Ok(());
-    }
-    sleep(side.word(), version, operation, deadline)
+    Ok(())
 }
 
 impl Queue {
@@ -255,26 +166,6 @@ impl Queue {
         Head::of(&self.head)
     }
 
-    /// The ring in this process's memory. `grow` makes it where there is none yet.
-    fn ring(&self, ring: usize, operation: &'static str, grow: bool) -> Result<Ring<'_>> {
-        let slot = self.rings.get(ring).ok_or_else(|| corrupt("a ring"))?;
-        if let Some(mapping) = slot.get() {
-            return Ok(Ring::new(mapping));
-        }
-        let (start, size) = (start_of_ring(ring), size_of_ring(ring));
-        let length = sys::sealed_length(self.file.as_fd()).map_err(failed(operation))?;
-        if length < start + size {
-            if !grow {
-                return Err(corrupt("a ring beyond the file"));
-            }
-            sys::grow_file(&self.file, start + size).map_err(failed(operation))?;
-        }
-        let size = usize::try_from(size).map_err(|_| Error::new(Kind::NoMemory, operation))?;
-        let mapping = Mapping::new(self.file.as_raw_fd(), start, size).map_err(failed(operation))?;
-        // Another thread may have been quicker; then this mapping goes again.
-        Ok(Ring::new(slot.get_or_init(|| mapping)))
-    }
-
     /// Puts an item at the end, waiting for room until the deadline.
     ///
     /// # Errors
@@ -294,7 +185,8 @@ impl Queue {
         let mut may_grow = deadline.is_now();
         loop {
             match self.put_once(head, body, for_the_lock(deadline), may_grow)? {
-                Outcome::Put => return Ok(()),
+                Outcome::Put if wait.is_none() => return Ok(()),
+                Outcome::Put => return pass_room_on(head),
                 Outcome::Full(_) if deadline.is_now() => return Err(Error::new(Kind::Full, PUT)),
                 Outcome::Full(version) => {
                     await_commit(&head.get, version, &self.putters, &mut wait, PUT, deadline)?;
@@ -340,67 +232,6 @@ impl Queue {
             self.ring_bell(head);
         }
         Ok(outcome)
-    }
-
-    fn put_locked(&self, head: &Head, body: &[IoSlice<'_>], may_grow: bool) -> Result<Outcome> {
-        if head.is_closed() {
-            return Err(Error::new(Kind::Closed, PUT));
-        }
-        let length = body.iter().map(|part| part.len() as u64).sum();
-        let (_, end) = head.put.read()?;
-        let too_large = || Error::with_detail(Kind::FrameTooLarge, PUT, format!("{length} bytes"));
-        let need = record(length).ok_or_else(too_large)?;
-        let size = size_of_ring(end.ring);
-        let (mut version, mut start) = (0, head.put.seen()?);
-        if is_full(head, length, start, end)? || need > free(start, end, size)? {
-            (version, start) = head.get.read()?;
-            head.put.see(start);
-            if is_full(head, length, start, end)? {
-                return Ok(Outcome::Full(version));
-            }
-        }
-        let (ring, place) = if need <= free(start, end, size)? {
-            (end.ring, end.place)
-        } else if size >= CROWD && need <= size / 2 && !may_grow {
-            return Ok(Outcome::Crowded(version));
-        } else {
-            let next = self.next_ring(head, start.ring, end.ring, need)?;
-            self.ring(next, PUT, true)?;
-            head.set_exit(end.ring, end.place, next);
-            (next, 0)
-        };
-        let memory = self.ring(ring, PUT, false)?;
-        memory.write(place, &length.to_le_bytes());
-        let mut at = place + WORD;
-        for part in body {
-            memory.write(at, part);
-            at += part.len() as u64;
-        }
-        head.put.commit(Commit {
-            ring,
-            place: place + need,
-            items: end.items.wrapping_add(1),
-            bytes: end.bytes.wrapping_add(length),
-        });
-        Ok(Outcome::Put)
-    }
-
-    /// A ring of at least twice the size that the stream does not run through now.
-    fn next_ring(&self, head: &Head, start: usize, end: usize, need: u64) -> Result<usize> {
-        let mut busy = [false; RINGS];
-        let mut ring = start;
-        // From the consumers' ring to the producers'; consumers may go on meanwhile, which only frees rings.
-        for _ in 0..RINGS {
-            *busy.get_mut(ring).ok_or_else(|| corrupt("a ring"))? = true;
-            if ring == end {
-                let least = ring_for(need.max(size_of_ring(end) * 2)).unwrap_or(RINGS);
-                return (least..RINGS)
-                    .find(|ring| !busy.get(*ring).copied().unwrap_or(true))
-                    .ok_or_else(|| Error::with_detail(Kind::NoMemory, PUT, "the queue holds a TiB"));
-            }
-            ring = head.exit(ring)?.1;
-        }
-        Err(corrupt("the chain of rings"))
     }
 
     /// Takes the item at the beginning, waiting for one until the deadline.
@@ -557,104 +388,6 @@ impl Queue {
             }
         }
         Ok(())
-    }
-
-    fn get_locked<B: Body>(
-        &self,
-        head: &Head,
-        make: &mut impl FnMut(u64) -> Result<B>,
-    ) -> std::result::Result<B, Blocked> {
-        let (_, start) = head.get.read()?;
-        let seen = head.get.seen()?;
-        if seen.ring == start.ring && seen.place > start.place {
-            let left = seen.place - start.place;
-            if left <= size_of_ring(start.ring) {
-                return Ok(self.take(head, start, seen, left, make)?);
-            }
-        }
-        for _ in 0..RINGS {
-            let (version, end) = head.put.read()?;
-            head.get.see(end);
-            let (_, start) = head.get.read()?;
-            let (last, next) = match start.ring == end.ring {
-                true => (end.place, None),
-                false => head.exit(start.ring).map(|(last, next)| (last, Some(next)))?,
-            };
-            let left = last.checked_sub(start.place).filter(|left| *left <= size_of_ring(start.ring));
-            let left = left.ok_or_else(|| corrupt("a place"))?;
-            if left > 0 {
-                return Ok(self.take(head, start, end, left, make)?);
-            }
-            match next {
-                Some(next) => self.leave_ring(head, start, next)?,
-                None if head.is_closed() => return Err(Error::new(Kind::Closed, GET).into()),
-                None => return Err(Blocked::At(version)),
-            }
-        }
-        Err(corrupt("the chain of rings").into())
-    }
-
-    fn take<B: Body>(
-        &self,
-        head: &Head,
-        start: Commit,
-        end: Commit,
-        left: u64,
-        make: &mut impl FnMut(u64) -> Result<B>,
-    ) -> Result<B> {
-        let memory = self.ring(start.ring, GET, false)?;
-        let length = memory.word(start.place);
-        let bytes = record(length).filter(|bytes| *bytes <= left).ok_or_else(|| corrupt("a length"))?;
-        let mut body = make(length)?;
-        let mut copied = 0;
-        while copied < length {
-            let room = body.room(length - copied)?;
-            let step = usize::try_from(length - copied).unwrap_or(usize::MAX).min(room.len());
-            if step == 0 {
-                return Err(Error::with_detail(Kind::Buffer, GET, format!("{length} bytes")));
-            }
-            memory.read(start.place + WORD + copied, room.get_mut(..step).unwrap_or_default());
-            body.wrote(step);
-            copied += step as u64;
-        }
-        let after = Commit {
-            ring: start.ring,
-            place: start.place + bytes,
-            items: start.items.wrapping_add(1),
-            bytes: start.bytes.wrapping_add(length),
-        };
-        head.get.commit(after);
-        if left == bytes && start.ring == end.ring && size_of_ring(start.ring) > KEPT {
-            self.shrink(head, after)?;
-        }
-        Ok(body)
-    }
-
-    /// The stream goes on in another ring; the memory of this one is given back. The get side's lock is held.
-    fn leave_ring(&self, head: &Head, start: Commit, next: usize) -> Result<()> {
-        // Before the commit, which lets producers use the ring again.
-        sys::punch_file(&self.file, start_of_ring(start.ring), size_of_ring(start.ring))
-            .map_err(failed(GET))?;
-        head.get.commit(Commit { ring: next, place: 0, ..start });
-        Ok(())
-    }
-
-    /// Has the stream of an empty queue go on in the smallest ring. The get side's lock is held.
-    fn shrink(&self, head: &Head, start: Commit) -> Result<()> {
-        if !head.put.lock.try_lock() {
-            return Ok(());
-        }
-        let held = Held(&head.put.lock);
-        let (_, end) = head.put.read()?;
-        if (end.ring, end.place) != (start.ring, start.place) {
-            return Ok(());
-        }
-        head.set_exit(end.ring, end.place, 0);
-        // What producers have seen of an earlier stream through that ring is over.
-        head.put.see(Commit { ring: 0, place: 0, ..start });
-        head.put.commit(Commit { ring: 0, place: 0, ..end });
-        drop(held);
-        self.leave_ring(head, start, 0)
     }
 
     /// Waits until an item is there, and leaves it.
