@@ -8,7 +8,6 @@ fork inherit all this; those made by spawn and the fork server are started with 
 
 import os
 import sys
-from multiprocessing import util
 from types import ModuleType
 from typing import Any
 
@@ -84,6 +83,8 @@ def _ours(thing: Any, standard: ModuleType, ours: ModuleType) -> Any:
 
 
 def _patch_children() -> None:
+    from multiprocessing import util
+
     start = util.spawnv_passfds
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

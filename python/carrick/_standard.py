@@ -1,10 +1,27 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The standard modules that the drop-ins stand on, as they were before :func:`carrick.patch`."""
+"""The standard modules that the drop-ins stand on, as they were before :func:`carrick.patch`.
 
-import hmac
-import multiprocessing
-import socket
-import socketserver
-from multiprocessing import connection, queues
+Each is imported when a drop-in first asks for it: a program pays for those that it uses. ``patch`` imports all
+drop-ins before it puts anything in place of a standard module.
+"""
+
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import hmac
+    import multiprocessing
+    import socket
+    import socketserver
+    from multiprocessing import connection, queues
 
 __all__ = ["connection", "hmac", "multiprocessing", "queues", "socket", "socketserver"]
+
+_PARENTS = {"connection": "multiprocessing.", "queues": "multiprocessing."}
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = globals()[name] = _import_module(_PARENTS.get(name, "") + name)
+    return module

@@ -6,8 +6,8 @@ from typing import Any
 from carrick.multiprocessing import connection as connection
 from carrick.multiprocessing import context as context
 from carrick.multiprocessing import queues as queues
-from carrick.multiprocessing.connection import Pipe as Pipe
 from carrick.multiprocessing.context import JoinableQueue as JoinableQueue
+from carrick.multiprocessing.context import Pipe as Pipe
 from carrick.multiprocessing.context import Queue as Queue
 from carrick.multiprocessing.context import get_context as get_context
 

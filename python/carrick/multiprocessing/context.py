@@ -62,6 +62,13 @@ def get_context(method: str | None = None) -> Any:
     return _CONTEXTS[standard.get_start_method()]
 
 
+def Pipe(duplex: bool = True) -> Any:
+    """Two connected connections, or the first for reading and the second for writing."""
+    from carrick.multiprocessing.connection import Pipe
+
+    return Pipe(duplex)
+
+
 def Queue(maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0) -> Any:
     """A queue in shared memory, of at most ``maxsize`` items; 0 and less is no limit."""
     return get_context().Queue(maxsize, codec=codec, max_bytes=max_bytes)
