@@ -56,18 +56,6 @@ impl<'a> Ring<'a> {
         }
     }
 
-    /// Asks the processor for the cache lines that come next, to write to them: consumers have them.
-    pub(super) fn prefetch(&self, place: u64) {
-        #[cfg(target_arch = "x86_64")]
-        for line in 1..=4 {
-            let (spot, _) = self.spot(place + line * 64);
-            // SAFETY: a hint, which touches nothing.
-            unsafe {
-                std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_ET0 }>(spot.as_ptr().cast())
-            };
-        }
-    }
-
     /// The word at a place that is a multiple of 8.
     pub(super) fn word(&self, place: u64) -> u64 {
         let mut bytes = [MaybeUninit::new(0); 8];

@@ -115,7 +115,6 @@ impl Queue {
         };
         let memory = self.ring(ring, PUT, false)?;
         memory.write(place, &length.to_le_bytes());
-        memory.prefetch(place + need);
         let mut at = place + WORD;
         for part in body {
             memory.write(at, part);
