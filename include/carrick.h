@@ -932,9 +932,10 @@ carrick_status carrick_connection_recv(const struct carrick_connection *connecti
                                        size_t *out_len);
 
 /**
- * Frees what carrick_connection_recv gave, with the length it gave. NULL does nothing. Since 0.1.
+ * Frees what carrick_connection_recv or carrick_queue_get gave, with the length it gave. NULL does nothing. Since 0.1.
  */
-void carrick_bytes_free(uint8_t *data, size_t data_len);
+void carrick_bytes_free(uint8_t *data,
+                        size_t data_len);
 
 /**
  * A stream handle for the same connection, OWNED: for its addresses, options and descriptor.

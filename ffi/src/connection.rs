@@ -5,7 +5,9 @@ use crate::address::parse;
 use crate::auth::{carrick_auth_options, role};
 use crate::boundary::{boundary, on, on_any};
 use crate::handle::{free, give, opaque};
-use crate::memory::{bytes, bytes_mut, flag, items, options, output, write};
+use crate::memory::{
+    bytes, bytes_mut, flag, give_bytes, items, options, output, take_bytes, tell_needed, write,
+};
 use crate::status::carrick_status;
 use crate::stream::carrick_stream;
 use carrick::auth::authenticate;
@@ -263,11 +265,9 @@ pub unsafe extern "C" fn carrick_connection_recv_into(
     on(connection, "receive frame", |connection| {
         output(out_len, "out_len", "receive frame")?;
         let buffer = bytes_mut(buffer, buffer_cap, "receive frame")?;
-        let length = connection.recv_into(buffer, Deadline::from_nanos(timeout_ns)).inspect_err(|e| {
-            if let Some(needed) = e.needed() {
-                write(out_len, usize::try_from(needed).unwrap_or(usize::MAX));
-            }
-        })?;
+        let length = connection
+            .recv_into(buffer, Deadline::from_nanos(timeout_ns))
+            .inspect_err(|e| tell_needed(e, out_len))?;
         write(out_len, length);
         Ok(())
     })
@@ -285,21 +285,18 @@ pub unsafe extern "C" fn carrick_connection_recv(
     on(connection, "receive frame", |connection| {
         output(out_data, "out_data", "receive frame")?;
         output(out_len, "out_len", "receive frame")?;
-        let body = connection.recv(Deadline::from_nanos(timeout_ns))?.into_boxed_slice();
-        write(out_len, body.len());
-        write(out_data, Box::into_raw(body).cast::<u8>());
+        let body = connection.recv(Deadline::from_nanos(timeout_ns))?;
+        give_bytes(body, out_data, out_len);
         Ok(())
     })
 }
 
-/// Frees what carrick_connection_recv gave, with the length it gave. NULL does nothing. Since 0.1.
+/// Frees what carrick_connection_recv or carrick_queue_get gave, with the length it gave. NULL does nothing. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_bytes_free(data: *mut u8, data_len: usize) {
     let _ = boundary("free", || {
         if !data.is_null() {
-            // SAFETY: by the contract of the header data and data_len came from carrick_connection_recv, which
-            // made them of a boxed slice, and they are freed once.
-            drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(data, data_len)) });
+            take_bytes(data, data_len);
         }
         Ok(())
     });

@@ -4,7 +4,7 @@
 use crate::address::{parse, put};
 use crate::boundary::{boundary, on, on_any};
 use crate::handle::{free, give, opaque};
-use crate::memory::{bytes, bytes_mut, output, write};
+use crate::memory::{bytes, bytes_mut, output, tell_needed, write};
 use crate::option;
 use crate::status::carrick_status;
 use crate::stream::adopt;
@@ -103,11 +103,9 @@ pub unsafe extern "C" fn carrick_datagram_recv_from(
             output(address_buffer, "address_buffer", OPERATION)?;
         }
         let buffer = bytes_mut(buffer, buffer_cap, OPERATION)?;
-        let (length, from) = socket.recv_from(buffer, Deadline::from_nanos(timeout_ns)).inspect_err(|e| {
-            if let Some(needed) = e.needed() {
-                write(out_len, usize::try_from(needed).unwrap_or(usize::MAX));
-            }
-        })?;
+        let (length, from) = socket
+            .recv_from(buffer, Deadline::from_nanos(timeout_ns))
+            .inspect_err(|e| tell_needed(e, out_len))?;
         if wants_sender {
             put(&from, address_buffer, address_cap, out_address_len, OPERATION)?;
         }

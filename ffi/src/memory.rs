@@ -73,6 +73,27 @@ pub(crate) fn write<T>(out: *mut T, value: T) {
     unsafe { out.write(value) };
 }
 
+/// For E_BUFFER: writes the length that would have been enough.
+pub(crate) fn tell_needed(error: &Error, out_len: *mut usize) {
+    if let Some(needed) = error.needed() {
+        write(out_len, usize::try_from(needed).unwrap_or(usize::MAX));
+    }
+}
+
+/// Gives memory of the library to C, which owns it until [`take_bytes`].
+pub(crate) fn give_bytes(body: Vec<u8>, out_data: *mut *mut u8, out_len: *mut usize) {
+    let body = body.into_boxed_slice();
+    write(out_len, body.len());
+    write(out_data, Box::into_raw(body).cast::<u8>());
+}
+
+/// Takes back and frees what [`give_bytes`] gave.
+pub(crate) fn take_bytes(data: *mut u8, len: usize) {
+    // SAFETY: by the contract of the header data and len came from give_bytes, which made them of a boxed slice,
+    // and they are freed once.
+    drop(unsafe { Box::from_raw(std::ptr::slice_from_raw_parts_mut(data, len)) });
+}
+
 /// Writes text or bytes to the caller's buffer; its length, or the one needed, to `out_len`.
 pub(crate) fn copy_out(
     from: &[u8],

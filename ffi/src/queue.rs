@@ -4,7 +4,7 @@
 use crate::boundary::{boundary, on, on_any};
 use crate::connection::{carrick_slice, slices};
 use crate::handle::{free, give, opaque};
-use crate::memory::{bytes, bytes_mut, flag, options, output, write};
+use crate::memory::{bytes, bytes_mut, flag, give_bytes, options, output, tell_needed, write};
 use crate::status::carrick_status;
 use crate::stream::adopt;
 use carrick::queue::{Queue, QueueOptions};
@@ -176,9 +176,8 @@ pub unsafe extern "C" fn carrick_queue_get(
     on(queue, "get", |queue| {
         output(out_data, "out_data", "get")?;
         output(out_len, "out_len", "get")?;
-        let body = queue.get(Deadline::from_nanos(timeout_ns))?.into_boxed_slice();
-        write(out_len, body.len());
-        write(out_data, Box::into_raw(body).cast::<u8>());
+        let body = queue.get(Deadline::from_nanos(timeout_ns))?;
+        give_bytes(body, out_data, out_len);
         Ok(())
     })
 }
@@ -196,11 +195,9 @@ pub unsafe extern "C" fn carrick_queue_get_into(
     on(queue, "get", |queue| {
         output(out_len, "out_len", "get")?;
         let buffer = bytes_mut(buffer, buffer_cap, "get")?;
-        let length = queue.get_into(buffer, Deadline::from_nanos(timeout_ns)).inspect_err(|e| {
-            if let Some(needed) = e.needed() {
-                write(out_len, usize::try_from(needed).unwrap_or(usize::MAX));
-            }
-        })?;
+        let length = queue
+            .get_into(buffer, Deadline::from_nanos(timeout_ns))
+            .inspect_err(|e| tell_needed(e, out_len))?;
         write(out_len, length);
         Ok(())
     })

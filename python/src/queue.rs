@@ -35,9 +35,9 @@ pub(crate) struct SharedQueue {
     queue: Queue,
 }
 
-/// The deadline of `put` and `get`, and whether there is anything to wait for.
+/// The deadline of `put` and `get`.
 fn patience(block: bool, timeout: Option<f64>) -> PyResult<Deadline> {
-    if block { seconds(timeout.map(|timeout| timeout.max(0.0))) } else { Ok(Deadline::NOW) }
+    if block { seconds(timeout) } else { Ok(Deadline::NOW) }
 }
 
 /// Who waits for room or for an item is told the same whether time is over or there was none.

@@ -83,6 +83,8 @@ def test_full_and_empty_are_raised_at_once_and_after_a_time() -> None:
         q.get(timeout=0.01)
     with pytest.raises(queue.Empty):
         q.get(True, -1)
+    with pytest.raises(ValueError, match="NaN"):
+        q.get(timeout=float("nan"))
     q.put("a")
     assert q.full() and not q.empty() and q.qsize() == 1
     with pytest.raises(queue.Full):

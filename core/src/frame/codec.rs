@@ -112,9 +112,11 @@ impl Format {
     /// The longest body whose length can be written, whatever the cap.
     #[must_use]
     pub const fn longest(&self) -> u64 {
-        if self.escape {
-            return u64::MAX;
-        }
+        if self.escape { u64::MAX } else { self.longest_plain() }
+    }
+
+    /// The longest body whose length is written without an escape.
+    const fn longest_plain(&self) -> u64 {
         let bits = self.width as u32 * 8 - self.signed as u32;
         if bits == 64 { u64::MAX } else { (1 << bits) - 1 }
     }
@@ -199,8 +201,7 @@ impl Format {
     /// The heads of ordinary frames, for where every nanosecond counts.
     pub(crate) fn quick(&self) -> QuickHeads {
         // A length up to here has no sign and no escape, and is under the cap.
-        let bits = u32::from(self.width) * 8 - u32::from(self.signed);
-        let most = if bits == 64 { u64::MAX } else { (1 << bits) - 1 };
+        let most = self.longest_plain();
         QuickHeads {
             width: usize::from(self.width),
             unused: self.unused(),

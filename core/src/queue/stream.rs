@@ -41,7 +41,8 @@ impl From<Error> for Blocked {
     }
 }
 
-pub(super) fn record(length: u64) -> Option<u64> {
+/// What a body of this length takes in a ring; `None` where no ring is large enough.
+fn record(length: u64) -> Option<u64> {
     Some(length.checked_next_multiple_of(WORD)?.checked_add(WORD)?)
         .filter(|bytes| *bytes <= size_of_ring(RINGS - 1))
 }
@@ -60,14 +61,14 @@ pub(super) fn is_full(head: &Head, length: u64, start: Commit, end: Commit) -> R
 }
 
 /// The bytes that can be written before the record at `start` is reached.
-pub(super) fn free(start: Commit, end: Commit, size: u64) -> Result<u64> {
+fn free(start: Commit, end: Commit, size: u64) -> Result<u64> {
     let used = if start.ring == end.ring { end.place.checked_sub(start.place) } else { Some(end.place) };
     used.and_then(|used| size.checked_sub(used)).ok_or_else(|| corrupt("a place"))
 }
 
 impl Queue {
     /// The ring in this process's memory. `grow` makes it where there is none yet.
-    pub(super) fn ring(&self, ring: usize, operation: &'static str, grow: bool) -> Result<Ring<'_>> {
+    fn ring(&self, ring: usize, operation: &'static str, grow: bool) -> Result<Ring<'_>> {
         let slot = self.rings.get(ring).ok_or_else(|| corrupt("a ring"))?;
         if let Some(mapping) = slot.get() {
             return Ok(Ring::new(mapping));

@@ -185,6 +185,13 @@ pub(crate) struct Server<'a, H> {
 }
 
 impl State {
+    /// When an alarm is to be set, if the one that is set already comes too late; it counts as set.
+    fn next_alarm(&mut self) -> Option<Instant> {
+        let at = self.expires.filter(|at| self.alarm.is_none_or(|alarm| *at < alarm))?;
+        self.alarm = Some(at);
+        Some(at)
+    }
+
     /// A frame that has begun has to be complete in time, and output has to be taken in time.
     fn set_clock(&mut self, progress: bool, options: &MessageOptions) {
         if matches!(self.phase, Phase::Greeting(_)) {
@@ -201,14 +208,6 @@ impl State {
             self.clock = clock;
             self.expires = limit.and_then(|limit| Instant::now().checked_add(limit));
         }
-    }
-}
-
-impl State {
-    fn next_alarm(&mut self) -> Option<Instant> {
-        let at = self.expires.filter(|at| self.alarm.is_none_or(|alarm| *at < alarm))?;
-        self.alarm = Some(at);
-        Some(at)
     }
 }
 

@@ -46,13 +46,11 @@ pub(crate) enum Taken {
 }
 
 fn mine() -> u64 {
-    let me = Identity::me();
-    u64::from(me.start) << 32 | u64::from(me.pid)
+    Identity::me().word()
 }
 
 fn holder(word: u64) -> Identity {
-    let half = |bits: u64| u32::try_from(bits & 0xffff_ffff).unwrap_or(0);
-    Identity { pid: half(word & !WAITED), start: half(word >> 32) }
+    Identity::from_word(word & !WAITED)
 }
 
 impl Mutex {

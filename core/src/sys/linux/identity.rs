@@ -43,11 +43,12 @@ impl Identity {
         me
     }
 
-    fn word(self) -> u64 {
+    /// Both numbers as one word, which is never 0.
+    pub(crate) fn word(self) -> u64 {
         u64::from(self.start) << 32 | u64::from(self.pid)
     }
 
-    fn from_word(word: u64) -> Self {
+    pub(crate) fn from_word(word: u64) -> Self {
         let (pid, start) = (word & 0xffff_ffff, word >> 32);
         Self { pid: u32::try_from(pid).unwrap_or(0), start: u32::try_from(start).unwrap_or(0) }
     }
