@@ -4,7 +4,8 @@
 //! | module | what it has | stands on |
 //! |---|---|---|
 //! | [`server`] | stream, message and datagram servers | `auth`, `frame`, `net` |
-//! | [`queue`] | messages between processes, in shared memory | `sys` |
+//! | [`queue`] | messages between processes, in shared memory | `sync`, `sys` |
+//! | [`sync`] | locks, semaphores, conditions, events and barriers for threads and processes | `shm`, `sys` |
 //! | [`auth`] | HMAC, keys, handshakes | `frame`, `net` |
 //! | [`frame`] | messages over byte streams | `net` |
 //! | [`net`] | sockets and readiness | `sys` |
@@ -20,7 +21,8 @@ pub mod interrupt;
 pub mod net;
 pub mod queue;
 pub mod server;
-mod sync;
+mod shm;
+pub mod sync;
 mod sys;
 mod time;
 

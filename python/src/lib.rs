@@ -16,6 +16,7 @@ mod request;
 mod signals;
 mod socket;
 mod stream;
+mod sync;
 
 use pyo3::prelude::*;
 
@@ -40,6 +41,8 @@ mod _carrick {
     use super::socket::{accept, recv_frame, send_frame, sock_recv, sock_send, sock_sendall};
     #[pymodule_export]
     use super::stream::{Job, StreamServer, about_to_block};
+    #[pymodule_export]
+    use super::sync::{SemLock, SharedBarrier, SharedCondition, SharedEvent};
 
     #[pymodule_init]
     fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {

@@ -30,7 +30,7 @@ use crate::error::{Error, Kind, Result};
 use crate::frame::{Body, Slice};
 use crate::interrupt;
 use crate::net::Spin;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, SLICE, sleep, wake};
 use crate::sys::{self, Mapping, Wake};
 use crate::time::Deadline;
 use layout::{HEAD, Head, RINGS, size_of_ring};
@@ -40,7 +40,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use stream::{Blocked, Outcome, is_full};
-use wait::{await_commit, for_the_lock, sleep, wake};
+use wait::{await_commit, for_the_lock};
 
 /// What a producer waits at the most before it has a queue take more memory than a good deal.
 const GRACE: Duration = Duration::from_millis(5);
@@ -537,7 +537,7 @@ impl Queue {
             head.joiners.store(1, Ordering::SeqCst);
             if head.done.load(Ordering::SeqCst) == done {
                 interrupt::check(OPERATION)?;
-                sleep(&head.done, done, OPERATION, deadline)?;
+                sleep(&head.done, done, SLICE, OPERATION, deadline)?;
             }
         }
     }

@@ -3,36 +3,12 @@
 #![forbid(unsafe_code)]
 
 use super::layout::Side;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::interrupt;
 use crate::net::{Spin, Wait};
-use crate::sys;
+use crate::sync::{SLICE, sleep};
 use crate::time::Deadline;
-use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
-/// The longest sleep between two looks.
-const SLICE: Duration = Duration::from_millis(500);
-
-pub(super) fn wake(word: &AtomicU64, count: i32) {
-    sys::futex_wake(sys::low_half(word), count);
-}
-
-/// Sleeps until the word has another value, the slice or the deadline is over.
-pub(super) fn sleep(word: &AtomicU64, value: u64, operation: &'static str, deadline: Deadline) -> Result<()> {
-    let low = u32::try_from(value & 0xffff_ffff).unwrap_or(0);
-    match sys::futex_wait(sys::low_half(word), low, deadline.min(Deadline::after(SLICE))) {
-        Ok(()) => Ok(()),
-        Err(e) if e.kind() == io::ErrorKind::TimedOut && deadline.expired() => {
-            Err(Error::new(Kind::Timeout, operation))
-        }
-        Err(e) if matches!(e.kind(), io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) => {
-            interrupt::check(operation)
-        }
-        Err(e) => Err(Error::from_io(&e, operation)),
-    }
-}
+use std::sync::atomic::Ordering;
 
 /// How long to wait for a side's lock: it is never held for long, so who does not wait for room waits for it.
 pub(super) fn for_the_lock(deadline: Deadline) -> Deadline {
@@ -61,5 +37,5 @@ pub(super) fn await_commit<'a>(
     if moved().is_some() {
         return Ok(());
     }
-    sleep(side.word(), version, operation, deadline)
+    sleep(side.word(), version, SLICE, operation, deadline).map(drop)
 }

@@ -1,11 +1,63 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Locks and what is built of them, for threads and for processes that share memory.
 //!
+//! | type | what it is | when a process that uses it is killed |
+//! |---|---|---|
+//! | [`Lock`] | one holder; anybody may release it | who waits takes it over, and is told |
+//! | [`RLock`] | the same for a thread that may take it again | as above |
+//! | [`Semaphore`] | a number of units | the units it had are gone |
+//! | [`Condition`] | waiting, under a lock, for a change | what it was notified of goes to another one that waits |
+//! | [`Event`] | a flag to wait for | nothing |
+//! | [`Barrier`] | a meeting of so many | the others' meeting is broken |
+//!
+//! All may be used from any thread. A child made by fork has them, too; another program gets one by
+//! [`place`](Lock::place) and [`attach`](Lock::attach). One takes a line of memory ([`Condition`] and [`Barrier`] a
+//! KiB), many share a descriptor.
+//!
 //! # Invariants
-//! - A word says all about its primitive: memory of zeros is a free lock.
+//! - What a primitive is, is in its words, and zeros are a fresh one: a lock that is free, an event that is not set.
 //! - No operation without contention makes a system call.
-//! - A process that is killed at any instant leaves no waiter asleep for good.
+//! - A process that is killed at any instant leaves no waiter asleep for good: each sleep is cut into slices, after
+//!   which the sleeper looks whether somebody died.
 
+mod barrier;
+mod condition;
+mod event;
+mod lock;
 mod mutex;
+mod park;
+mod seats;
+mod semaphore;
 
+pub use crate::shm::{Memory, Place};
+pub use barrier::Barrier;
+pub use condition::Condition;
+pub use event::Event;
+pub use lock::{Holder, Lock, LockError, LockGuard, RLock, RLockGuard};
 pub(crate) use mutex::Mutex;
+pub use mutex::{OnOwnerDeath, Taken};
+pub(crate) use park::{SLICE, sleep, wake};
+pub use semaphore::Semaphore;
+
+/// How another process gets what is in a slot.
+macro_rules! handed_over {
+    ($name:ident, $words:literal) => {
+        impl $name {
+            /// What another process needs to [`attach`](Self::attach): a descriptor, which may be inherited or sent
+            /// over a Unix socket, and a number.
+            #[must_use]
+            pub fn place(&self) -> crate::shm::Place<'_> {
+                self.slot.place()
+            }
+
+            #[doc = concat!("The ", $words, " that another process made.")]
+            ///
+            /// # Errors
+            /// `Invalid`: something else is there, or one of another version; `Corrupt`; `Os`, `NoMemory`.
+            pub fn attach(memory: impl Into<crate::shm::Memory>, slot: u32) -> crate::error::Result<Self> {
+                crate::shm::attach(memory.into(), slot, concat!("attach ", $words)).map(Self::over)
+            }
+        }
+    };
+}
+use handed_over;

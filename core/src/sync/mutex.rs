@@ -16,11 +16,13 @@
 //! the lock free.
 #![forbid(unsafe_code)]
 
+use super::park::{Woken, sleep};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
-use crate::sys::{self, Identity};
+use crate::net::Spin;
+use crate::sys::Identity;
 use crate::time::Deadline;
-use std::io;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -28,35 +30,56 @@ use std::time::Duration;
 const WAITED: u64 = 1 << 31;
 /// How long a waiter sleeps before it looks whether the holder still lives.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// Looks before the first sleep. A holder keeps the lock for far less than a sleep takes.
-const SPINS: u32 = 200;
+
+/// Looks before anything that takes longer. A holder keeps the lock for far less than a sleep takes; where there is
+/// one core only, it cannot let go meanwhile.
+fn looks() -> u32 {
+    static LOOKS: OnceLock<u32> = OnceLock::new();
+    *LOOKS.get_or_init(|| if std::thread::available_parallelism().is_ok_and(|n| n.get() > 1) { 200 } else { 0 })
+}
 
 /// A lock that takes no memory but its word, which starts as 0. It has no guard: who locks unlocks.
 #[derive(Debug)]
 #[repr(transparent)]
 pub(crate) struct Mutex(AtomicU64);
 
-/// How the lock was come by.
+/// How a lock was come by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub enum Taken {
     /// It was free.
     Free,
-    /// Its holder died while holding it.
+    /// The process that held it died while holding it: what the lock guards may be half changed.
     FromDead,
+}
+
+/// What waiters do about a holder that has died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOwnerDeath {
+    /// Take the lock over, and say so.
+    TakeOver,
+    /// Wait on: somebody else will release the lock.
+    Wait,
 }
 
 fn mine() -> u64 {
     Identity::me().word()
 }
 
-fn holder(word: u64) -> Identity {
-    Identity::from_word(word & !WAITED)
-}
-
 impl Mutex {
     /// Takes the lock if it is free.
     pub(crate) fn try_lock(&self) -> bool {
         self.0.compare_exchange(0, mine(), Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Takes the lock if it is free, or will be in a moment.
+    pub(crate) fn try_lock_for_a_moment(&self) -> bool {
+        for _ in 0..looks() {
+            if self.0.load(Ordering::Relaxed) == 0 && self.try_lock() {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        false
     }
 
     /// Takes the lock, waiting for it until the deadline.
@@ -67,24 +90,43 @@ impl Mutex {
         if self.try_lock() {
             return Ok(Taken::Free);
         }
-        self.lock_slowly(operation, deadline)
+        self.lock_slowly(operation, deadline, OnOwnerDeath::TakeOver, None)
     }
 
+    /// The same for a lock that is not free; spins longer first where `spin` knows that it pays.
+    ///
+    /// # Errors
+    /// As [`lock`](Self::lock).
     #[cold]
-    fn lock_slowly(&self, operation: &'static str, deadline: Deadline) -> Result<Taken> {
+    pub(crate) fn lock_slowly(
+        &self,
+        operation: &'static str,
+        deadline: Deadline,
+        policy: OnOwnerDeath,
+        spin: Option<&Spin>,
+    ) -> Result<Taken> {
         if deadline.is_now() {
-            return match self.take_over() {
-                Some(taken) => Ok(taken),
-                None => Err(Error::new(Kind::WouldBlock, operation)),
-            };
+            return self.take_over(policy).ok_or_else(|| Error::new(Kind::WouldBlock, operation));
         }
-        for _ in 0..SPINS {
-            if self.0.load(Ordering::Relaxed) == 0 && self.try_lock() {
-                return Ok(Taken::Free);
-            }
-            std::hint::spin_loop();
+        if self.try_lock_for_a_moment() {
+            return Ok(Taken::Free);
+        }
+        let mut wait = spin.map(Spin::wait);
+        if let Some(wait) = &mut wait
+            && wait.spin(|| self.try_lock().then_some(())).is_some()
+        {
+            return Ok(Taken::Free);
         }
         interrupt::check(operation)?;
+        let taken = self.sleep_for(operation, deadline, policy)?;
+        if let Some(wait) = wait {
+            wait.slept();
+        }
+        Ok(taken)
+    }
+
+    fn sleep_for(&self, operation: &'static str, deadline: Deadline, policy: OnOwnerDeath) -> Result<Taken> {
+        crate::blocking::about_to_block();
         loop {
             let word = self.0.load(Ordering::SeqCst);
             if word == 0 {
@@ -96,36 +138,29 @@ impl Mutex {
                 continue;
             }
             if word & WAITED == 0 {
-                let marked = self.0.compare_exchange(word, word | WAITED, Ordering::SeqCst, Ordering::SeqCst);
+                let marked =
+                    self.0.compare_exchange(word, word | WAITED, Ordering::SeqCst, Ordering::SeqCst);
                 if marked.is_err() {
                     continue;
                 }
             }
-            let low = u32::try_from((word | WAITED) & 0xffff_ffff).unwrap_or(0);
-            match sys::futex_wait(sys::low_half(&self.0), low, deadline.min(Deadline::after(PATIENCE))) {
-                Err(e) if e.kind() == io::ErrorKind::TimedOut => {
-                    if let Some(taken) = self.take_over() {
-                        return Ok(taken);
-                    }
-                    if deadline.expired() {
-                        return Err(Error::new(Kind::Timeout, operation));
-                    }
-                    interrupt::check(operation)?;
-                }
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => interrupt::check(operation)?,
-                Err(e) => return Err(Error::from_io(&e, operation)),
-                Ok(()) => {}
+            let slept = sleep(&self.0, word | WAITED, PATIENCE, operation, deadline);
+            if matches!(slept, Ok(Woken::BySlice) | Err(_))
+                && let Some(taken) = self.take_over(policy)
+            {
+                return Ok(taken);
             }
+            slept?;
         }
     }
 
     /// Takes the lock from a holder that has died, or if it is free.
-    fn take_over(&self) -> Option<Taken> {
+    fn take_over(&self, policy: OnOwnerDeath) -> Option<Taken> {
         let word = self.0.load(Ordering::SeqCst);
-        if word != 0 && !holder(word).is_dead() {
+        let taken = if word == 0 { Taken::Free } else { Taken::FromDead };
+        if word != 0 && (policy == OnOwnerDeath::Wait || !Self::holder_of(word).is_dead()) {
             return None;
         }
-        let taken = if word == 0 { Taken::Free } else { Taken::FromDead };
         self.0.compare_exchange(word, mine() | WAITED, Ordering::SeqCst, Ordering::SeqCst).ok().map(|_| taken)
     }
 
@@ -133,8 +168,25 @@ impl Mutex {
     pub(crate) fn unlock(&self) -> bool {
         let word = self.0.swap(0, Ordering::SeqCst);
         if word & WAITED != 0 {
-            sys::futex_wake(sys::low_half(&self.0), 1);
+            super::park::wake(&self.0, 1);
         }
         word != 0
+    }
+
+    fn holder_of(word: u64) -> Identity {
+        Identity::from_word(word & !WAITED)
+    }
+
+    /// Who holds the lock, at this moment.
+    pub(crate) fn holder(&self) -> Option<Identity> {
+        match self.0.load(Ordering::SeqCst) {
+            0 => None,
+            word => Some(Self::holder_of(word)),
+        }
+    }
+
+    /// Whether this process holds the lock.
+    pub(crate) fn is_mine(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & !WAITED == mine()
     }
 }

@@ -16,9 +16,10 @@
 //! | `Epoll` | as `poll` | EINTR is reported | the child shares it: use it in one process |
 //! | `Wake` (eventfd) | never | `set` is safe in a signal handler | shared |
 //! | `fork_child`, `ProcessHandle` | `wait` until the child ends or deadline | EINTR is reported | - |
-//! | `memory_file`, `grow_file`, `punch_file`, `sealed_length`, `Mapping` | never | - | a child has file and mapping, too |
+//! | `memory_file`, `grow_file`, `punch_file`, `sealed_length`, `file_id`, `Mapping` | never | - | a child has file and mapping, too |
 //! | `futex_wait`, `futex_wake` | `futex_wait` until woken, deadline or signal | EINTR is reported | across processes |
-//! | `Identity` | never (it may read /proc) | - | the child finds its own |
+//! | `Identity`, `thread_id` | never (it may read /proc) | - | the child finds its own |
+//! | `watch_forks`, `generation`, `forks` | never | - | what they count |
 //!
 //! Linux is the one port there is.
 

@@ -2,6 +2,7 @@
 //! Which process this is, and whether another one still lives.
 
 use super::syscall;
+use std::cell::Cell;
 use std::io;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,8 +19,61 @@ pub(crate) struct Identity {
 // ORDER identity: whoever finds 0 works it out, always with the same result.
 static ME: AtomicU64 = AtomicU64::new(0);
 
-extern "C" fn forget() {
+/// How many forks away from the first process of the program this one is.
+// ORDER forks: each changes in a handler of fork only, in the thread that forks; others may see it late.
+static GENERATION: AtomicU64 = AtomicU64::new(0);
+/// How many children this process has forked.
+static FORKS: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// The kernel's number of this thread; 0 is not known yet.
+    static THREAD: Cell<u32> = const { Cell::new(0) };
+}
+
+extern "C" fn in_parent() {
+    FORKS.fetch_add(1, Ordering::Relaxed);
+}
+
+extern "C" fn in_child() {
     ME.store(0, Ordering::Relaxed);
+    FORKS.store(0, Ordering::Relaxed);
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    // The thread that forked is the child's only one.
+    let _ = THREAD.try_with(|thread| thread.set(0));
+}
+
+/// Has [`generation`] and [`forks`] count from now on. A fork by other means than the C library's is not seen.
+pub(crate) fn watch_forks() {
+    static WATCH: Once = Once::new();
+    WATCH.call_once(|| {
+        // It fails only for want of memory; then a child would take itself for its parent.
+        let _ = syscall!(pthread_atfork(None, Some(in_parent), Some(in_child)));
+    });
+}
+
+/// A number that a child made by fork does not have in common with its parent.
+pub(crate) fn generation() -> u64 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// How many children this process has forked since [`watch_forks`].
+pub(crate) fn forks() -> u64 {
+    FORKS.load(Ordering::Relaxed)
+}
+
+/// The kernel's number of the calling thread, which no other thread of any process has; 0 in one that is ending.
+pub(crate) fn thread_id() -> u32 {
+    let known = THREAD.try_with(Cell::get).unwrap_or(0);
+    if known == 0 { find_thread_id() } else { known }
+}
+
+#[cold]
+fn find_thread_id() -> u32 {
+    watch_forks();
+    // SAFETY: it has no arguments and only tells a number.
+    let id = u32::try_from(unsafe { libc::gettid() }).unwrap_or(0);
+    let _ = THREAD.try_with(|thread| thread.set(id));
+    id
 }
 
 impl Identity {
@@ -31,11 +85,7 @@ impl Identity {
 
     #[cold]
     fn find_me() -> Self {
-        static WATCH_FORKS: Once = Once::new();
-        WATCH_FORKS.call_once(|| {
-            // It fails only for want of memory; then a child would take itself for its parent.
-            let _ = syscall!(pthread_atfork(None, None, Some(forget)));
-        });
+        watch_forks();
         let pid = std::process::id();
         let start = stat("/proc/self/stat").map_or(0, |stat| stat.start);
         let me = Self { pid, start };

@@ -8,13 +8,13 @@ mod memory;
 mod process;
 
 pub(crate) use event::{Epoll, Event, Interest, PollSlot, Wake, poll};
-pub(crate) use identity::Identity;
+pub(crate) use identity::{Identity, forks, generation, thread_id, watch_forks};
 pub(crate) use io::{
     accept, as_uninit, close_fd, commit, kind_of_fd, lend_fd, own_fd, quick_ack, read_pipe, recv, recv_from,
     recv_uninit, recv_waiting, send_to, send_vectored, send_waiting, shutdown_both, write_pipe,
 };
 pub(crate) use memory::{
-    Mapping, futex_wait, futex_wake, grow_file, low_half, memory_file, punch_file, sealed_length,
+    Mapping, file_id, futex_wait, futex_wake, grow_file, low_half, memory_file, punch_file, sealed_length,
 };
 pub(crate) use process::{ForkOutcome, ProcessHandle, exit_now, fork_child, yield_now};
 

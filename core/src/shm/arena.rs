@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Which slots are free: this process's knowledge of its segments.
+//!
+//! A child made by fork starts with an empty arena of its own; its parent's slots stay its parent's to hand out. Its
+//! copy of the parent's arena is left alone, because a thread that the child does not have may have held its lock.
+
+use super::segment::{Segment, Shared, Size};
+use crate::error::{Error, Kind, Result};
+use crate::sys;
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Deref;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+/// The first segment; each further one is twice as long as the one before, up to [`LAST`].
+const FIRST: usize = 64 << 10;
+const LAST: usize = 1 << 20;
+/// Free slots that are kept in mind.
+const REMEMBERED: usize = 4096;
+
+#[derive(Default)]
+struct Shelf {
+    current: Option<Arc<Segment>>,
+    /// The first slot of the current segment that was never used.
+    next: u32,
+    length: usize,
+    free: Vec<(Weak<Segment>, u32)>,
+}
+
+#[derive(Default)]
+struct State {
+    shelves: [Shelf; 2],
+    segments: HashMap<u128, Weak<Segment>>,
+}
+
+struct Arena {
+    generation: u64,
+    state: Mutex<State>,
+}
+
+/// The arena of this process or, before its first use in a child, of its parent. Arenas live for ever.
+static CURRENT: AtomicPtr<Arena> = AtomicPtr::new(std::ptr::null_mut());
+
+impl Arena {
+    fn current() -> &'static Self {
+        sys::watch_forks();
+        let generation = sys::generation();
+        let found = CURRENT.load(Ordering::Acquire);
+        // SAFETY: what is stored there came from Box::leak.
+        if let Some(arena) = unsafe { found.as_ref() }
+            && arena.generation == generation
+        {
+            return arena;
+        }
+        let new = Box::leak(Box::new(Self { generation, state: Mutex::default() }));
+        // ORDER arena: Release here and Acquire above and below hand the new arena's memory to other threads.
+        match CURRENT.compare_exchange(found, new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => new,
+            // SAFETY: as above, and another thread has just stored it, which is of this generation.
+            Err(other) => unsafe { &*other },
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn take<T: Shared>(&mut self, operation: &'static str) -> Result<(Arc<Segment>, u32)> {
+        let shelf = self.shelves.get_mut(T::Size::SHELF).ok_or_else(|| Error::new(Kind::Invalid, operation))?;
+        while let Some((segment, index)) = shelf.free.pop() {
+            if let Some(segment) = segment.upgrade() {
+                return Ok((segment, index));
+            }
+        }
+        if let Some(segment) = &shelf.current
+            && shelf.next < segment.slots()
+        {
+            shelf.next += 1;
+            return Ok((Arc::clone(segment), shelf.next - 1));
+        }
+        let length = (shelf.length * 2).clamp(FIRST, LAST);
+        let segment = Arc::new(Segment::new(T::Size::BYTES, length, operation)?);
+        (shelf.length, shelf.next) = (length, 1);
+        shelf.current = Some(Arc::clone(&segment));
+        self.remember(&segment);
+        Ok((segment, 0))
+    }
+
+    fn remember(&mut self, segment: &Arc<Segment>) {
+        self.segments.retain(|_, known| known.strong_count() > 0);
+        self.segments.insert(segment.id(), Arc::downgrade(segment));
+    }
+}
+
+/// A slot with a `T` in it. The memory lives at least as long as this.
+pub(crate) struct Slot<T: Shared> {
+    at: NonNull<T>,
+    segment: Arc<Segment>,
+    index: u32,
+    /// When this process made it: how many forks there had been. `None`: another one made it.
+    made: Option<(u64, u64)>,
+    handed_over: AtomicBool,
+}
+
+// SAFETY: it is shared memory made of atomics, by the contract of `Shared`.
+unsafe impl<T: Shared> Send for Slot<T> {}
+// SAFETY: as above.
+unsafe impl<T: Shared> Sync for Slot<T> {}
+
+impl<T: Shared> Slot<T> {
+    /// A new one. `fill` writes to it what is not zero.
+    ///
+    /// # Errors
+    /// `Os` (EMFILE, ...), `NoMemory`.
+    pub(crate) fn new(operation: &'static str, fill: impl FnOnce(&T)) -> Result<Self> {
+        let arena = Arena::current();
+        let made = Some((arena.generation, sys::forks()));
+        let (segment, index) = arena.state().take::<T>(operation)?;
+        let slot = Self::over(segment, index, made, operation)?;
+        fill(&slot);
+        if let Some(tag) = slot.segment.words::<T::Size>(index).first() {
+            tag.store(T::TAG, Ordering::Release);
+        }
+        Ok(slot)
+    }
+
+    fn over(
+        segment: Arc<Segment>,
+        index: u32,
+        made: Option<(u64, u64)>,
+        operation: &'static str,
+    ) -> Result<Self> {
+        let none = || Error::with_detail(Kind::Invalid, operation, format!("slot {index} is not there"));
+        let at = segment.at(index).ok_or_else(none)?;
+        Ok(Self { at, segment, index, made, handed_over: AtomicBool::new(made.is_none()) })
+    }
+
+    /// What another program needs to [`attach`].
+    pub(crate) fn place(&self) -> Place<'_> {
+        self.handed_over.store(true, Ordering::Relaxed);
+        Place { fd: self.segment.file().as_fd(), slot: self.index, segment: self.segment.id() }
+    }
+}
+
+impl<T: Shared> fmt::Debug for Slot<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slot({} {} of segment {})", T::NAME, self.index, self.segment.id() & u128::from(u64::MAX))
+    }
+}
+
+impl<T: Shared> Deref for Slot<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: over() had it from the segment, which lives as long as this and is made of atomics.
+        unsafe { self.at.as_ref() }
+    }
+}
+
+impl<T: Shared> Drop for Slot<T> {
+    fn drop(&mut self) {
+        let Some((generation, forks)) = self.made else { return };
+        let seen = *self.handed_over.get_mut() || generation != sys::generation() || forks != sys::forks();
+        if seen {
+            return;
+        }
+        for word in self.segment.words::<T::Size>(self.index) {
+            word.store(0, Ordering::Relaxed);
+        }
+        let mut state = Arena::current().state();
+        if let Some(shelf) = state.shelves.get_mut(T::Size::SHELF)
+            && shelf.free.len() < REMEMBERED
+        {
+            shelf.free.push((Arc::downgrade(&self.segment), self.index));
+        }
+    }
+}
+
+/// The slot of another process.
+///
+/// # Errors
+/// `Invalid`: no such slot, or something else lives in it; `Corrupt`; `Os`, `NoMemory`.
+pub(crate) fn attach<T: Shared>(from: Memory, index: u32, operation: &'static str) -> Result<Slot<T>> {
+    let arena = Arena::current();
+    let no_segment = || Error::with_detail(Kind::Invalid, operation, "its memory is not in this process");
+    let id = match &from {
+        Memory::Known(id) => *id,
+        Memory::File(file) => sys::file_id(file.as_fd()).map_err(|e| Error::from_io(&e, operation))?,
+    };
+    let mut state = arena.state();
+    let found = state.segments.get(&id).and_then(Weak::upgrade);
+    let segment = match (found, from) {
+        (Some(segment), _) => segment,
+        (None, Memory::Known(_)) => return Err(no_segment()),
+        (None, Memory::File(file)) => {
+            let segment = Arc::new(Segment::open(file, operation)?);
+            state.remember(&segment);
+            segment
+        }
+    };
+    drop(state);
+    let found = segment.words::<T::Size>(index).first().map(|tag| tag.load(Ordering::Acquire));
+    if found != Some(T::TAG) {
+        return Err(Error::with_detail(Kind::Invalid, operation, format!("slot {index} holds no {}", T::NAME)));
+    }
+    Slot::over(segment, index, None, operation)
+}
+
+/// Where in shared memory something is: what another process needs to attach to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Place<'a> {
+    /// The descriptor of its segment, which many others share.
+    pub fd: BorrowedFd<'a>,
+    /// Its number in the segment.
+    pub slot: u32,
+    /// What tells the segment from all others that there are now, in every process.
+    pub segment: u128,
+}
+
+/// Where the memory of something that another process made comes from.
+#[derive(Debug)]
+pub enum Memory {
+    /// The descriptor that the other process gave ([`Place::fd`]).
+    File(OwnedFd),
+    /// It is in this process already: [`Place::segment`].
+    Known(u128),
+}
+
+impl From<OwnedFd> for Memory {
+    fn from(file: OwnedFd) -> Self {
+        Self::File(file)
+    }
+}

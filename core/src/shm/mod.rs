@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Memory that processes share, for what is small: many slots to a segment, so that thousands of locks take a few
+//! descriptors.
+//!
+//! # Invariants
+//! - A segment is a file in memory without a name (see [`crate::sys`]): nothing is left behind by anybody.
+//! - A slot starts with a word that says what lives in it, and of which version; zeros else. What lives there is made
+//!   of atomics, for other processes may write anything at any time.
+//! - Only the process that made a segment hands out its slots, and what it knows about them is in its own memory: a
+//!   process killed at any instant leaves nothing to repair.
+//! - A slot that a fork has seen, or that was handed to another program, is not used again: somebody may use it still.
+
+mod arena;
+mod segment;
+
+pub use arena::{Memory, Place};
+pub(crate) use arena::{Slot, attach};
+pub(crate) use segment::{Large, Shared, Small};

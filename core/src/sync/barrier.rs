@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Barriers.
+//!
+//! # The word
+//! Its low half counts the meetings, its high half has a bit for each of the last 32: 1 for one that was broken. A
+//! meeting is over when the count has moved on, so who arrives for the next one need not wait until all have left
+//! the last.
+//!
+//! # Who arrives
+//! Takes the lock, counts itself and notes its process in a seat; the last one moves the count on. Those who wait look
+//! after each slice whether a process that has arrived is dead, and break the meeting if so. A process that dies
+//! before it arrives is nobody's to know about: that is what deadlines are for.
+
+use super::mutex::{Mutex, Taken};
+use super::park::{Woken, sleep, wake};
+use super::seats::{SEATS, Seats};
+use crate::error::{Error, Kind, Result};
+use crate::interrupt;
+use crate::net::Spin;
+use crate::shm::{Large, Shared, Slot};
+use crate::time::Deadline;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+const WAIT: &str = "wait at barrier";
+/// How long a party sleeps before it looks whether another one has died.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+#[repr(C)]
+pub(super) struct BarrierWords {
+    tag: AtomicU64,
+    lock: Mutex,
+    /// Meetings, and how the last ones ended.
+    word: AtomicU64,
+    parties: AtomicU32,
+    /// How many have arrived.
+    arrived: AtomicU32,
+    /// 1: nobody can meet until it is reset.
+    broken: AtomicU32,
+    _line: [AtomicU32; 7],
+    seats: Seats,
+}
+
+// SAFETY: repr(C) of atomics, of 64 and 16 * SEATS = 896 bytes, with the tag first.
+unsafe impl Shared for BarrierWords {
+    type Size = Large;
+    const TAG: u64 = u64::from_le_bytes(*b"ck-barr\x01");
+    const NAME: &'static str = "barrier";
+}
+
+/// How a meeting that a party had arrived for has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meeting {
+    Waits,
+    Met,
+    Broken,
+}
+
+impl BarrierWords {
+    fn meeting(word: u64) -> u32 {
+        u32::try_from(word & 0xffff_ffff).unwrap_or(0)
+    }
+
+    fn outcome(&self, meeting: u32) -> Meeting {
+        let word = self.word.load(Ordering::SeqCst);
+        let since = Self::meeting(word).wrapping_sub(meeting);
+        if since == 0 {
+            return Meeting::Waits;
+        }
+        let history = u32::try_from(word >> 32).unwrap_or(0);
+        // Who has slept through 32 of them cannot know.
+        let broken = since > 32 || history >> (since - 1) & 1 == 1;
+        if broken { Meeting::Broken } else { Meeting::Met }
+    }
+
+    /// Ends the meeting; the lock is held.
+    fn end(&self, broken: bool) {
+        let word = self.word.load(Ordering::SeqCst);
+        let history = u32::try_from(word >> 32).unwrap_or(0) << 1 | u32::from(broken);
+        let meeting = Self::meeting(word).wrapping_add(1);
+        self.arrived.store(0, Ordering::SeqCst);
+        self.word.store(u64::from(history) << 32 | u64::from(meeting), Ordering::SeqCst);
+        wake(&self.word, i32::MAX);
+    }
+
+    fn break_up(&self) {
+        self.broken.store(1, Ordering::SeqCst);
+        self.end(true);
+    }
+
+    fn arrived(&self) -> usize {
+        usize::try_from(self.arrived.load(Ordering::SeqCst)).unwrap_or(0)
+    }
+
+    /// Whether a party that waits is dead.
+    fn has_lost_one(&self) -> bool {
+        self.seats.iter().take(self.arrived()).any(super::seats::Seat::is_of_dead)
+    }
+}
+
+/// The held lock of a barrier.
+struct Held<'a>(&'a BarrierWords);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.lock.unlock();
+    }
+}
+
+/// A meeting point for a fixed number of threads and processes, again and again.
+///
+/// # Example
+/// ```
+/// use carrick::sync::Barrier;
+/// use carrick::Deadline;
+/// let barrier = Barrier::new(2)?;
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| barrier.wait(Deadline::NEVER));
+///     barrier.wait(Deadline::NEVER).map(drop)
+/// })?;
+/// # Ok::<(), carrick::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Barrier {
+    slot: Slot<BarrierWords>,
+    spin: Spin,
+}
+
+super::handed_over!(Barrier, "barrier");
+
+impl Barrier {
+    /// One for so many parties.
+    ///
+    /// # Errors
+    /// `Invalid`: none; `Os` (EMFILE, ...), `NoMemory`.
+    pub fn new(parties: u32) -> Result<Self> {
+        const OPERATION: &str = "make barrier";
+        if parties == 0 {
+            return Err(Error::with_detail(Kind::Invalid, OPERATION, "0 parties; give 1 or more"));
+        }
+        Slot::new(OPERATION, |words: &BarrierWords| words.parties.store(parties, Ordering::Relaxed))
+            .map(Self::over)
+    }
+
+    fn over(slot: Slot<BarrierWords>) -> Self {
+        Self { slot, spin: Spin::new() }
+    }
+
+    fn lock(&self, operation: &'static str, deadline: Deadline) -> Result<Held<'_>> {
+        let taken = self.slot.lock.lock(operation, deadline)?;
+        let held = Held(&self.slot);
+        if taken == Taken::FromDead {
+            // It may have died between two changes that belong together.
+            self.slot.break_up();
+        }
+        Ok(held)
+    }
+
+    /// For what must be done whatever signals come: the lock is never held for long.
+    fn lock_surely(&self, operation: &'static str) -> Result<Held<'_>> {
+        loop {
+            match self.lock(operation, Deadline::NEVER) {
+                Err(error) if error.kind() == Kind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Waits until all parties have arrived. Returns the caller's place in the order of arrival, from 0.
+    ///
+    /// # Errors
+    /// `Timeout` (the meeting is broken for all, and the barrier until it is reset); `Broken`: another party gave up
+    /// or died, or the barrier was reset or aborted; `Interrupted`: the caller does not wait any more, the others do.
+    pub fn wait(&self, deadline: Deadline) -> Result<u32> {
+        self.wait_with(deadline, || Ok(()))
+    }
+
+    /// Like [`wait`](Self::wait); the party that arrives last does `action` before all go on.
+    ///
+    /// # Errors
+    /// As [`wait`](Self::wait), and those of `action`, which break the barrier.
+    pub fn wait_with(&self, deadline: Deadline, action: impl FnOnce() -> Result<()>) -> Result<u32> {
+        let words = &*self.slot;
+        // The lock is held for a moment only, unless an action of somebody's is being done.
+        let held = self.lock(WAIT, if deadline.is_now() { Deadline::NEVER } else { deadline })?;
+        if self.is_broken() {
+            return Err(Error::new(Kind::Broken, WAIT));
+        }
+        let (turn, parties) = (words.arrived.load(Ordering::SeqCst), self.parties());
+        if turn >= parties {
+            return Err(Error::with_detail(Kind::Corrupt, WAIT, format!("{turn} of {parties} have arrived")));
+        }
+        if let Some(seat) = words.seats.get(words.arrived()) {
+            seat.occupy();
+        }
+        words.arrived.store(turn + 1, Ordering::SeqCst);
+        if turn + 1 == parties {
+            let done = action();
+            if done.is_ok() {
+                words.end(false);
+            } else {
+                words.break_up();
+            }
+            return done.map(|()| turn);
+        }
+        let meeting = BarrierWords::meeting(words.word.load(Ordering::SeqCst));
+        drop(held);
+        match self.wait_for(meeting, deadline) {
+            Ok(Meeting::Broken) => Err(Error::new(Kind::Broken, WAIT)),
+            Ok(_) => Ok(turn),
+            Err(error) => self.leave(meeting, turn, error),
+        }
+    }
+
+    fn wait_for(&self, meeting: u32, deadline: Deadline) -> Result<Meeting> {
+        let words = &*self.slot;
+        let over = || Some(words.outcome(meeting)).filter(|outcome| *outcome != Meeting::Waits);
+        let mut wait = self.spin.wait();
+        if let Some(outcome) = wait.spin(over) {
+            return Ok(outcome);
+        }
+        interrupt::check(WAIT)?;
+        crate::blocking::about_to_block();
+        loop {
+            if let Some(outcome) = over() {
+                wait.slept();
+                return Ok(outcome);
+            }
+            if deadline.expired() {
+                return Err(Error::new(Kind::Timeout, WAIT));
+            }
+            if sleep(&words.word, u64::from(meeting), PATIENCE, WAIT, deadline)? == Woken::BySlice
+                && (words.has_lost_one() || words.lock.holder().is_some_and(crate::sys::Identity::is_dead))
+            {
+                let _held = self.lock_surely(WAIT)?;
+                if words.outcome(meeting) == Meeting::Waits {
+                    words.break_up();
+                }
+            }
+        }
+    }
+
+    /// A party that had arrived gives up, unless the meeting has ended meanwhile.
+    fn leave(&self, meeting: u32, turn: u32, error: Error) -> Result<u32> {
+        let words = &*self.slot;
+        let _held = self.lock_surely(WAIT)?;
+        match words.outcome(meeting) {
+            Meeting::Met if error.kind() == Kind::Timeout => return Ok(turn),
+            Meeting::Waits if error.kind() == Kind::Timeout => words.break_up(),
+            Meeting::Waits => {
+                let left = words.arrived().saturating_sub(1);
+                words.arrived.store(u32::try_from(left).unwrap_or(0), Ordering::SeqCst);
+                let mine = words.seats.iter().take(left + 1).find(|seat| seat.is_mine());
+                if let (Some(mine), Some(last)) = (mine, words.seats.get(left)) {
+                    mine.pass_on(last);
+                }
+            }
+            _ => {}
+        }
+        Err(error)
+    }
+
+    /// Ends the present meeting, which is broken for those who wait, and makes the barrier fit for the next one.
+    ///
+    /// # Errors
+    /// `Interrupted`.
+    pub fn reset(&self) -> Result<()> {
+        let _held = self.lock("reset barrier", Deadline::NEVER)?;
+        self.slot.broken.store(0, Ordering::SeqCst);
+        if self.slot.arrived() > 0 {
+            self.slot.end(true);
+        }
+        Ok(())
+    }
+
+    /// Breaks the barrier for all, until it is reset.
+    ///
+    /// # Errors
+    /// `Interrupted`.
+    pub fn abort(&self) -> Result<()> {
+        let _held = self.lock("abort barrier", Deadline::NEVER)?;
+        self.slot.break_up();
+        Ok(())
+    }
+
+    /// Whether the barrier is broken, at this moment.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.slot.broken.load(Ordering::SeqCst) != 0
+    }
+
+    /// How many meet.
+    #[must_use]
+    pub fn parties(&self) -> u32 {
+        self.slot.parties.load(Ordering::Relaxed)
+    }
+
+    /// How many have arrived, at this moment.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.slot.arrived.load(Ordering::SeqCst)
+    }
+}
+
+const _: () = assert!(SEATS >= 32, "most barriers have a seat for each party");

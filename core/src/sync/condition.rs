@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Condition variables.
+//!
+//! # Who is woken
+//! Each waiter has a seat and sleeps on the seat's own word, so a notification wakes exactly whom it is for: the one
+//! that has waited longest. A seat is left after the lock is held again; if its process is killed before, a
+//! sleeper that looks after its slice finds the notification in the dead one's seat and takes it.
+//!
+//! # More waiters than seats
+//! They sleep on a word that counts notifications, as a futex condition variable usually does: a notification for
+//! one of them may wake several. They come after those who have seats.
+
+use super::lock::{Lock, RLock};
+use super::mutex::Taken;
+use super::park::{SLICE, Woken, sleep, wake};
+use super::seats::{Seat, Seats};
+use crate::error::{Error, Kind, Result};
+use crate::interrupt;
+use crate::net::Spin;
+use crate::shm::{Large, Shared, Slot};
+use crate::time::Deadline;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+const WAIT: &str = "wait for condition";
+
+#[repr(C)]
+pub(super) struct ConditionWords {
+    tag: AtomicU64,
+    /// The next waiter's.
+    ticket: AtomicU64,
+    /// How often one of those without seats was notified.
+    standing: AtomicU64,
+    /// 1: somebody had no seat once.
+    crowded: AtomicU32,
+    _line: [AtomicU32; 9],
+    seats: Seats,
+}
+
+// SAFETY: repr(C) of atomics, of 64 and 16 * SEATS = 896 bytes, with the tag first.
+unsafe impl Shared for ConditionWords {
+    type Size = Large;
+    const TAG: u64 = u64::from_le_bytes(*b"ck-cond\x01");
+    const NAME: &'static str = "condition";
+}
+
+/// A lock that a condition can be waited for with: it is let go during the wait, however deeply it is held.
+pub trait WaitLock {
+    /// Lets the lock go; what it returns is for [`restore`](Self::restore).
+    ///
+    /// # Errors
+    /// `State`: the calling thread does not hold it.
+    fn let_go(&self) -> Result<u32>;
+
+    /// Takes the lock again.
+    ///
+    /// # Errors
+    /// `Interrupted`.
+    fn restore(&self, depth: u32) -> Result<Taken>;
+}
+
+impl WaitLock for Lock {
+    fn let_go(&self) -> Result<u32> {
+        self.release().map(|()| 1)
+    }
+
+    fn restore(&self, _depth: u32) -> Result<Taken> {
+        self.acquire(Deadline::NEVER)
+    }
+}
+
+impl WaitLock for RLock {
+    fn let_go(&self) -> Result<u32> {
+        self.release_all()
+    }
+
+    fn restore(&self, depth: u32) -> Result<Taken> {
+        Self::restore(self, depth, Deadline::NEVER)
+    }
+}
+
+/// A condition variable for threads and processes: waiting, with a lock, for what somebody else will do under it.
+///
+/// A wait may end without a notification only where more wait than there are seats for (56); loops around it are a
+/// good habit all the same. A notification that nobody waits for is gone.
+///
+/// # Example
+/// ```
+/// use carrick::sync::{Condition, Lock};
+/// use carrick::{Deadline, Kind};
+/// use std::time::Duration;
+/// let (lock, condition) = (Lock::new()?, Condition::new()?);
+/// let guard = lock.lock(Deadline::NEVER)?;
+/// let waited = condition.wait(&lock, Deadline::after(Duration::from_millis(1)));
+/// assert_eq!(waited.unwrap_err().kind(), Kind::Timeout);
+/// drop(guard);
+/// # Ok::<(), carrick::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Condition {
+    slot: Slot<ConditionWords>,
+    spin: Spin,
+}
+
+super::handed_over!(Condition, "condition");
+
+fn is_interrupted(waited: &Result<()>) -> bool {
+    matches!(waited, Err(error) if error.kind() == Kind::Interrupted)
+}
+
+/// Where a waiter waits.
+enum Place<'a> {
+    Seat(&'a Seat),
+    /// The count of notifications when it began.
+    Standing(u64),
+}
+
+impl Condition {
+    /// A condition that nobody waits for.
+    ///
+    /// # Errors
+    /// `Os` (EMFILE, ...), `NoMemory`.
+    pub fn new() -> Result<Self> {
+        Slot::new("make condition", |_| ()).map(Self::over)
+    }
+
+    fn over(slot: Slot<ConditionWords>) -> Self {
+        Self { slot, spin: Spin::new() }
+    }
+
+    /// Lets the lock go, waits for a notification until the deadline, and takes the lock again, whatever the result.
+    /// The lock is to be the one under which the condition is notified.
+    ///
+    /// # Errors
+    /// `State` or `Invalid`: the lock is not held; `Timeout`, `Interrupted`; `OwnerDied`: the wait is over, and the
+    /// lock is held, taken over from a holder that died. Only a second interruption, while the lock is being taken
+    /// again, leaves it alone.
+    pub fn wait(&self, lock: &impl WaitLock, deadline: Deadline) -> Result<()> {
+        let place = match self.slot.seats.take() {
+            Some(seat) => {
+                seat.begin(self.slot.ticket.fetch_add(1, Ordering::SeqCst));
+                Place::Seat(seat)
+            }
+            None => {
+                let began = self.slot.standing.load(Ordering::SeqCst);
+                self.slot.crowded.store(1, Ordering::SeqCst);
+                Place::Standing(began)
+            }
+        };
+        let depth = lock.let_go().inspect_err(|_| self.leave(&place))?;
+        let mut waited = self.wait_at(&place, deadline);
+        let restored = loop {
+            match lock.restore(depth) {
+                // The first signal ends the wait; the second one, too, the taking of the lock.
+                Err(error) if error.kind() == Kind::Interrupted && !is_interrupted(&waited) => waited = Err(error),
+                other => break other,
+            }
+        };
+        self.leave(&place);
+        match (waited, restored) {
+            (Err(error), _) | (Ok(()), Err(error)) => Err(error),
+            (Ok(()), Ok(Taken::FromDead)) => Err(Error::new(Kind::OwnerDied, WAIT)),
+            (Ok(()), Ok(Taken::Free)) => Ok(()),
+        }
+    }
+
+    fn leave(&self, place: &Place<'_>) {
+        if let Place::Seat(seat) = place {
+            seat.leave();
+        }
+    }
+
+    fn wait_at(&self, place: &Place<'_>, deadline: Deadline) -> Result<()> {
+        let standing = &self.slot.standing;
+        let notified = || match place {
+            Place::Seat(seat) => seat.is_notified(),
+            Place::Standing(began) => standing.load(Ordering::SeqCst) != *began,
+        };
+        let mut wait = self.spin.wait();
+        let mut slept = false;
+        let outcome = loop {
+            if notified() {
+                break Ok(());
+            }
+            if deadline.expired() {
+                break Err(Error::new(Kind::Timeout, WAIT));
+            }
+            if !slept {
+                slept = true;
+                if wait.spin(|| notified().then_some(())).is_some() {
+                    return Ok(());
+                }
+                crate::blocking::about_to_block();
+                if let Err(error) = interrupt::check(WAIT) {
+                    break Err(error);
+                }
+            }
+            let (word, value) = match place {
+                Place::Seat(seat) => seat.word(),
+                Place::Standing(began) => (standing, *began),
+            };
+            if notified() {
+                break Ok(());
+            }
+            match sleep(word, value, SLICE, WAIT, deadline) {
+                Ok(Woken::Perhaps) => {}
+                Ok(Woken::BySlice) if self.slot.seats.inherit() => break self.take_inherited(place),
+                Ok(Woken::BySlice) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        match (&outcome, place) {
+            (Ok(()), _) => wait.slept(),
+            // A notification came at the last moment.
+            (Err(error), Place::Seat(seat)) if !seat.give_up() => {
+                if error.kind() == Kind::Timeout {
+                    return Ok(());
+                }
+                self.notify(1);
+            }
+            (Err(_), _) => {}
+        }
+        outcome
+    }
+
+    /// Makes use of a dead waiter's notification.
+    fn take_inherited(&self, place: &Place<'_>) -> Result<()> {
+        if let Place::Seat(seat) = place
+            && !seat.give_up()
+        {
+            // It has one of its own: that of the dead is another one's.
+            self.notify(1);
+        }
+        Ok(())
+    }
+
+    /// Wakes up to `count` of those who wait, the one that has waited longest first.
+    pub fn notify(&self, count: usize) {
+        for left in (1..=count).rev() {
+            if !self.slot.seats.notify_one() {
+                return self.notify_standing(i32::try_from(left).unwrap_or(i32::MAX));
+            }
+        }
+    }
+
+    /// Wakes all who wait.
+    pub fn notify_all(&self) {
+        self.notify(self.slot.seats.waiting());
+        self.notify_standing(i32::MAX);
+    }
+
+    fn notify_standing(&self, count: i32) {
+        if self.slot.crowded.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        self.slot.standing.fetch_add(1, Ordering::SeqCst);
+        wake(&self.slot.standing, count);
+    }
+
+    /// How many wait in seats, at this moment; a process that was killed while it waited may still count.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.slot.seats.waiting()
+    }
+}

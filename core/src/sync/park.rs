@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Sleeping on a word of shared memory, a slice at a time.
+#![forbid(unsafe_code)]
+
+use crate::error::{Error, Kind, Result};
+use crate::interrupt;
+use crate::sys;
+use crate::time::Deadline;
+use std::io;
+use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::time::Duration;
+
+/// The longest sleep between two looks: who was woken for something may be killed before it takes it.
+pub(crate) const SLICE: Duration = Duration::from_millis(500);
+
+/// How a sleep ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Woken {
+    /// By somebody, by a signal or without cause: look again.
+    Perhaps,
+    /// The slice is over.
+    BySlice,
+}
+
+/// Sleeps while the word's low half is that of `value`, until somebody wakes it, or the slice is over.
+///
+/// # Errors
+/// `Timeout` when the deadline has passed, `Interrupted`.
+pub(crate) fn sleep(
+    word: &AtomicU64,
+    value: u64,
+    slice: Duration,
+    operation: &'static str,
+    deadline: Deadline,
+) -> Result<Woken> {
+    let low = u32::try_from(value & 0xffff_ffff).unwrap_or(0);
+    sleep_on(sys::low_half(word), low, slice, operation, deadline)
+}
+
+/// Like [`sleep`], on a word of 32 bits.
+///
+/// # Errors
+/// As [`sleep`].
+pub(crate) fn sleep_on(
+    word: &AtomicU32,
+    value: u32,
+    slice: Duration,
+    operation: &'static str,
+    deadline: Deadline,
+) -> Result<Woken> {
+    match sys::futex_wait(word, value, deadline.min(Deadline::after(slice))) {
+        Ok(()) => Ok(Woken::Perhaps),
+        Err(e) if e.kind() == io::ErrorKind::TimedOut && deadline.expired() => {
+            Err(Error::new(Kind::Timeout, operation))
+        }
+        Err(e) if e.kind() == io::ErrorKind::TimedOut => interrupt::check(operation).map(|()| Woken::BySlice),
+        Err(e) if e.kind() == io::ErrorKind::Interrupted => {
+            interrupt::check(operation).map(|()| Woken::Perhaps)
+        }
+        Err(e) => Err(Error::from_io(&e, operation)),
+    }
+}
+
+/// Wakes up to `count` sleepers on the word's low half; returns how many there were.
+pub(crate) fn wake(word: &AtomicU64, count: i32) -> usize {
+    sys::futex_wake(sys::low_half(word), count)
+}

@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The primitives behind `carrick.multiprocessing.synchronize`.
+//!
+//! `SemLock` has the surface of CPython's `_multiprocessing.SemLock`, because CPython's classes are built on that: a
+//! lock, a recursive lock and a semaphore in one type. An operation tries once while attached; only if that is not
+//! enough it detaches and waits.
+#![forbid(unsafe_code)]
+
+use crate::buffer::take;
+use crate::connection::seconds;
+use crate::errors::{OrRaise, raise};
+use crate::signals::waiting;
+use carrick::sync::{Barrier, Condition, Event, Lock, Memory, OnOwnerDeath, Place, RLock, Semaphore, Taken};
+use carrick::{Deadline, Error, Kind, Result};
+use pyo3::exceptions::{PyAssertionError, PyValueError};
+use pyo3::prelude::*;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+const RECURSIVE_MUTEX: i32 = 0;
+
+/// Where a primitive is, for another process: descriptor, slot, segment.
+type PlaceTuple = (RawFd, u32, u128);
+
+fn place(place: &Place<'_>) -> PlaceTuple {
+    (place.fd.as_raw_fd(), place.slot, place.segment)
+}
+
+/// The memory that another process's place means. The descriptor, which is taken over, is needed only where the
+/// segment is not in this process yet.
+fn memory(fd: Option<RawFd>, segment: u128) -> PyResult<Memory> {
+    fd.map_or(Ok(Memory::Known(segment)), |fd| take(fd).map(Memory::File))
+}
+
+/// What stands behind a `SemLock`.
+enum Inner {
+    Lock(Lock),
+    RLock(RLock),
+    Semaphore {
+        semaphore: Semaphore,
+        /// How many units this process has taken and not given back by this object.
+        // ORDER python-semaphore-count: for people to look at; nothing hangs on it.
+        taken: AtomicI64,
+    },
+}
+
+/// A lock, a recursive lock or a semaphore.
+#[pyclass(frozen, subclass, module = "carrick._carrick")]
+pub(crate) struct SemLock {
+    inner: Inner,
+    kind: i32,
+    maxvalue: u32,
+    /// What is done about a lock from a dead holder: "warn", "raise" or "wait".
+    on_owner_death: String,
+}
+
+/// Whether a wait's end was a success, a failure in time or a failure.
+fn in_time<T>(py: Python<'_>, result: Result<T>) -> PyResult<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if matches!(error.kind(), Kind::Timeout | Kind::WouldBlock) => Ok(None),
+        Err(error) => Err(raise(py, &error)),
+    }
+}
+
+impl SemLock {
+    fn policy(on_owner_death: &str) -> PyResult<OnOwnerDeath> {
+        match on_owner_death {
+            "warn" | "raise" => Ok(OnOwnerDeath::TakeOver),
+            "wait" => Ok(OnOwnerDeath::Wait),
+            other => {
+                let text = format!("on_owner_death {other:?}; it is one of 'warn', 'raise', 'wait'");
+                Err(PyValueError::new_err(text))
+            }
+        }
+    }
+
+    fn acquire_slowly(&self, deadline: Deadline) -> Result<Taken> {
+        match &self.inner {
+            Inner::Lock(lock) => lock.acquire(deadline),
+            Inner::RLock(lock) => lock.acquire(deadline),
+            Inner::Semaphore { semaphore, taken } => {
+                semaphore.acquire(deadline)?;
+                taken.fetch_add(1, Ordering::Relaxed);
+                Ok(Taken::Free)
+            }
+        }
+    }
+
+    /// Tries without sleeping.
+    fn acquire_quickly(&self) -> bool {
+        match &self.inner {
+            Inner::Lock(lock) => lock.acquire_quickly(),
+            Inner::RLock(lock) => lock.acquire_quickly(),
+            Inner::Semaphore { semaphore, taken } => {
+                let done = semaphore.try_acquire();
+                if done {
+                    taken.fetch_add(1, Ordering::Relaxed);
+                }
+                done
+            }
+        }
+    }
+
+    /// The lock has come from a dead holder.
+    fn tell(&self, py: Python<'_>) -> PyResult<()> {
+        let told = if self.on_owner_death == "raise" {
+            Err(raise(py, &Error::new(Kind::OwnerDied, "acquire lock")))
+        } else {
+            warn_owner_died(py)
+        };
+        if told.is_err() {
+            self.release(py)?;
+        }
+        told
+    }
+}
+
+fn warn_owner_died(py: Python<'_>) -> PyResult<()> {
+    let class = py.import("carrick")?.getattr("OwnerDiedWarning")?;
+    let text = "the process that held this lock died while holding it: what the lock guards may be half changed";
+    py.import("warnings")?.call_method1("warn", (text, class, 2)).map(drop)
+}
+
+#[pymethods]
+impl SemLock {
+    #[classattr]
+    const SEM_VALUE_MAX: u32 = Semaphore::MAX;
+
+    #[new]
+    #[pyo3(signature = (kind, value, maxvalue, on_owner_death=None))]
+    fn new(
+        py: Python<'_>,
+        kind: i32,
+        value: u32,
+        maxvalue: u32,
+        on_owner_death: Option<String>,
+    ) -> PyResult<Self> {
+        let inner = match &on_owner_death {
+            Some(policy) => {
+                let policy = Self::policy(policy)?;
+                if kind == RECURSIVE_MUTEX {
+                    Inner::RLock(RLock::new().or_raise(py)?.on_owner_death(policy))
+                } else {
+                    Inner::Lock(Lock::new().or_raise(py)?.on_owner_death(policy))
+                }
+            }
+            None => {
+                let semaphore = Semaphore::bounded(value, maxvalue).or_raise(py)?;
+                Inner::Semaphore { semaphore, taken: AtomicI64::new(0) }
+            }
+        };
+        Ok(Self { inner, kind, maxvalue, on_owner_death: on_owner_death.unwrap_or_default() })
+    }
+
+    /// The one that another process made, from what its `_place` and properties said.
+    #[classmethod]
+    fn _attach(
+        _class: &Bound<'_, pyo3::types::PyType>,
+        py: Python<'_>,
+        fd: Option<RawFd>,
+        slot: u32,
+        segment: u128,
+        state: (i32, u32, String),
+    ) -> PyResult<Self> {
+        let memory = memory(fd, segment)?;
+        let (kind, maxvalue, on_owner_death) = state;
+        let inner = if on_owner_death.is_empty() {
+            let semaphore = Semaphore::attach(memory, slot).or_raise(py)?;
+            Inner::Semaphore { semaphore, taken: AtomicI64::new(0) }
+        } else if kind == RECURSIVE_MUTEX {
+            let policy = Self::policy(&on_owner_death)?;
+            Inner::RLock(RLock::attach(memory, slot).or_raise(py)?.on_owner_death(policy))
+        } else {
+            let policy = Self::policy(&on_owner_death)?;
+            Inner::Lock(Lock::attach(memory, slot).or_raise(py)?.on_owner_death(policy))
+        };
+        Ok(Self { inner, kind, maxvalue, on_owner_death })
+    }
+
+    /// What another process needs besides the place.
+    fn _state(&self) -> (i32, u32, &str) {
+        (self.kind, self.maxvalue, &self.on_owner_death)
+    }
+
+    fn _place(&self) -> PlaceTuple {
+        match &self.inner {
+            Inner::Lock(lock) => place(&lock.place()),
+            Inner::RLock(lock) => place(&lock.place()),
+            Inner::Semaphore { semaphore, .. } => place(&semaphore.place()),
+        }
+    }
+
+    #[getter]
+    fn kind(&self) -> i32 {
+        self.kind
+    }
+
+    #[getter]
+    fn maxvalue(&self) -> u32 {
+        self.maxvalue
+    }
+
+    /// It has no name in any file system.
+    #[getter]
+    fn name(&self) -> Option<&str> {
+        None
+    }
+
+    #[getter]
+    fn handle(&self) -> u32 {
+        self._place().1
+    }
+
+    /// Takes the lock, or a unit of the semaphore; False when there was none in time.
+    #[pyo3(signature = (block=true, timeout=None))]
+    fn acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<bool> {
+        if self.acquire_quickly() {
+            return Ok(true);
+        }
+        let deadline = if block { seconds(timeout)? } else { Deadline::NOW };
+        match in_time(py, waiting(py, || self.acquire_slowly(deadline)))? {
+            None => Ok(false),
+            Some(Taken::Free) => Ok(true),
+            Some(Taken::FromDead) => self.tell(py).map(|()| true),
+        }
+    }
+
+    /// Releases the lock, or gives a unit to the semaphore.
+    fn release(&self, py: Python<'_>) -> PyResult<()> {
+        let many = || PyValueError::new_err("semaphore or lock released too many times");
+        match &self.inner {
+            Inner::Lock(lock) => lock.release().map_err(|_| many()),
+            Inner::RLock(lock) => lock.release().map_err(|_| {
+                PyAssertionError::new_err("attempt to release recursive lock not owned by thread")
+            }),
+            Inner::Semaphore { semaphore, taken } => match semaphore.release() {
+                Ok(()) => {
+                    taken.fetch_sub(1, Ordering::Relaxed);
+                    Ok(())
+                }
+                Err(error) if error.kind() == Kind::Invalid => Err(many()),
+                Err(error) => Err(raise(py, &error)),
+            },
+        }
+    }
+
+    fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
+        self.acquire(py, true, None)
+    }
+
+    #[pyo3(signature = (*_args))]
+    fn __exit__(&self, py: Python<'_>, _args: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
+        self.release(py)
+    }
+
+    /// How often this process has taken it.
+    fn _count(&self) -> i64 {
+        let depth = |holder: Option<carrick::sync::Holder>| {
+            holder.filter(|holder| holder.is_this_process).map_or(0, |holder| i64::from(holder.depth))
+        };
+        match &self.inner {
+            Inner::Lock(lock) => depth(lock.holder()),
+            Inner::RLock(lock) => depth(lock.holder()),
+            Inner::Semaphore { taken, .. } => taken.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether the calling thread holds it.
+    fn _is_mine(&self) -> bool {
+        match &self.inner {
+            Inner::Lock(lock) => lock.is_mine(),
+            Inner::RLock(lock) => lock.is_mine(),
+            Inner::Semaphore { taken, .. } => taken.load(Ordering::Relaxed) > 0,
+        }
+    }
+
+    fn _get_value(&self) -> u32 {
+        match &self.inner {
+            Inner::Lock(lock) => u32::from(!lock.is_locked()),
+            Inner::RLock(lock) => u32::from(!lock.is_locked()),
+            Inner::Semaphore { semaphore, .. } => semaphore.value(),
+        }
+    }
+
+    fn _is_zero(&self) -> bool {
+        self._get_value() == 0
+    }
+
+    /// In the child of a fork: what the parent took, this process has not taken.
+    fn _after_fork(&self) {
+        if let Inner::Semaphore { taken, .. } = &self.inner {
+            taken.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A condition to wait for with a lock.
+#[pyclass(frozen, module = "carrick._carrick")]
+pub(crate) struct SharedCondition(Condition);
+
+#[pymethods]
+impl SharedCondition {
+    #[new]
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        Condition::new().or_raise(py).map(Self)
+    }
+
+    #[staticmethod]
+    fn _attach(py: Python<'_>, fd: Option<RawFd>, slot: u32, segment: u128) -> PyResult<Self> {
+        Condition::attach(memory(fd, segment)?, slot).or_raise(py).map(Self)
+    }
+
+    fn _place(&self) -> PlaceTuple {
+        place(&self.0.place())
+    }
+
+    /// Lets the lock go, waits for a notification and takes the lock again; False when none came in time.
+    #[pyo3(signature = (lock, timeout=None))]
+    fn wait(&self, py: Python<'_>, lock: &SemLock, timeout: Option<f64>) -> PyResult<bool> {
+        let deadline = seconds(timeout)?;
+        let waited = waiting(py, || match &lock.inner {
+            Inner::Lock(lock) => self.0.wait(lock, deadline),
+            Inner::RLock(lock) => self.0.wait(lock, deadline),
+            Inner::Semaphore { .. } => {
+                Err(Error::with_detail(Kind::Invalid, "wait for condition", "a semaphore for a lock"))
+            }
+        });
+        match waited {
+            Err(error) if error.kind() == Kind::OwnerDied => lock.tell(py).map(|()| true),
+            other => in_time(py, other).map(|waited| waited.is_some()),
+        }
+    }
+
+    /// Wakes up to `count` of those who wait.
+    fn notify(&self, count: usize) {
+        self.0.notify(count);
+    }
+
+    /// Wakes all who wait.
+    fn notify_all(&self) {
+        self.0.notify_all();
+    }
+
+    /// How many wait.
+    fn waiting(&self) -> usize {
+        self.0.waiting()
+    }
+}
+
+/// A flag that can be waited for.
+#[pyclass(frozen, module = "carrick._carrick")]
+pub(crate) struct SharedEvent(Event);
+
+#[pymethods]
+impl SharedEvent {
+    #[new]
+    fn new(py: Python<'_>) -> PyResult<Self> {
+        Event::new().or_raise(py).map(Self)
+    }
+
+    #[staticmethod]
+    fn _attach(py: Python<'_>, fd: Option<RawFd>, slot: u32, segment: u128) -> PyResult<Self> {
+        Event::attach(memory(fd, segment)?, slot).or_raise(py).map(Self)
+    }
+
+    fn _place(&self) -> PlaceTuple {
+        place(&self.0.place())
+    }
+
+    /// Whether it is set.
+    fn is_set(&self) -> bool {
+        self.0.is_set()
+    }
+
+    /// Sets it: all who wait go on.
+    fn set(&self) {
+        self.0.set();
+    }
+
+    /// Clears it.
+    fn clear(&self) {
+        self.0.clear();
+    }
+
+    /// Waits until it is set; False when it was not in time.
+    #[pyo3(signature = (timeout=None))]
+    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+        if self.0.is_set() {
+            return Ok(true);
+        }
+        let deadline = seconds(timeout)?;
+        in_time(py, waiting(py, || self.0.wait(deadline))).map(|waited| waited.is_some())
+    }
+}
+
+/// A meeting point.
+#[pyclass(frozen, module = "carrick._carrick")]
+pub(crate) struct SharedBarrier(Barrier);
+
+#[pymethods]
+impl SharedBarrier {
+    #[new]
+    fn new(py: Python<'_>, parties: u32) -> PyResult<Self> {
+        Barrier::new(parties).or_raise(py).map(Self)
+    }
+
+    #[staticmethod]
+    fn _attach(py: Python<'_>, fd: Option<RawFd>, slot: u32, segment: u128) -> PyResult<Self> {
+        Barrier::attach(memory(fd, segment)?, slot).or_raise(py).map(Self)
+    }
+
+    fn _place(&self) -> PlaceTuple {
+        place(&self.0.place())
+    }
+
+    /// Waits for the others; the last one calls `action`, unless it is None. Returns the place in the order of arrival.
+    #[pyo3(signature = (action=None, timeout=None))]
+    fn wait(&self, py: Python<'_>, action: Option<Py<PyAny>>, timeout: Option<f64>) -> PyResult<u32> {
+        let deadline = seconds(timeout)?;
+        let mut raised = None;
+        let waited = waiting(py, || {
+            self.0.wait_with(deadline, || {
+                let Some(action) = &action else { return Ok(()) };
+                let called = Python::attach(|py| action.call0(py).map(drop));
+                called.map_err(|error| {
+                    raised = Some(error);
+                    Error::new(Kind::Handler, "barrier action")
+                })
+            })
+        });
+        match (waited, raised) {
+            (Err(_), Some(raised)) => Err(raised),
+            (Err(error), None) if error.kind() == Kind::Timeout => {
+                Err(raise(py, &Error::new(Kind::Broken, "wait at barrier")))
+            }
+            (other, _) => other.or_raise(py),
+        }
+    }
+
+    fn reset(&self, py: Python<'_>) -> PyResult<()> {
+        waiting(py, || self.0.reset()).or_raise(py)
+    }
+
+    fn abort(&self, py: Python<'_>) -> PyResult<()> {
+        waiting(py, || self.0.abort()).or_raise(py)
+    }
+
+    #[getter]
+    fn parties(&self) -> u32 {
+        self.0.parties()
+    }
+
+    #[getter]
+    fn waiting(&self) -> u32 {
+        self.0.waiting()
+    }
+
+    #[getter]
+    fn broken(&self) -> bool {
+        self.0.is_broken()
+    }
+}
