@@ -92,6 +92,10 @@ class OwnerDiedError(OSError):
     """The process that held this died while holding it."""
 
 
+class OwnerDiedWarning(RuntimeWarning):
+    """A lock was taken over from a process that died while holding it: what it guards may be half changed."""
+
+
 class WorkerDiedError(Error, RuntimeError):
     """The worker that ran this task died."""
 
@@ -191,7 +195,7 @@ _OS_CLASSES: dict[type[builtins.OSError], type[Error]] = {
 }
 _OS_CLASSES.pop(builtins.ConnectionError, None)
 
-for _cls in (Error, ConnectionError, *_BY_NAME.values(), *_OS_CLASSES.values()):
+for _cls in (Error, OwnerDiedWarning, ConnectionError, *_BY_NAME.values(), *_OS_CLASSES.values()):
     _cls.__module__ = "carrick"
 
 

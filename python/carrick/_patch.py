@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Putting carrick's modules in place of the standard ones.
 
-The package ``multiprocessing`` stays CPython's and its leaves ``connection`` and ``queues`` are exchanged: contexts,
+The package ``multiprocessing`` stays CPython's and its leaves ``connection``, ``queues`` and ``synchronize`` are
+exchanged: contexts,
 processes and all who import late find ours. Modules that looked them up before are given ours too. Children made by
 fork inherit all this; those made by spawn and the fork server are started with the patch before anything else.
 """
@@ -24,7 +25,7 @@ def is_patched() -> bool:
 def patch(*, hmac_default: str | None = None) -> None:
     """Put carrick's modules in place of the standard library's, in this process and its future children.
 
-    ``hmac``, ``socketserver``, ``multiprocessing.connection`` and ``multiprocessing.queues`` are exchanged; what is
+    ``hmac``, ``socketserver``, and ``multiprocessing``'s ``connection``, ``queues`` and ``synchronize`` are exchanged; what is
     imported from them later, and what CPython's own modules took from them before, is carrick's. Names that a
     program imported before stay as they are: call it first. Calling it again does nothing.
 
@@ -33,7 +34,7 @@ def patch(*, hmac_default: str | None = None) -> None:
     """
     global _patched
     from carrick import hmac, socketserver
-    from carrick.multiprocessing import connection, queues
+    from carrick.multiprocessing import connection, queues, synchronize
 
     hmac._DEFAULT = hmac_default
     if _patched:
@@ -46,6 +47,7 @@ def patch(*, hmac_default: str | None = None) -> None:
         if cls.__module__ == socketserver.__name__:
             cls.__module__ = "socketserver"
     _exchange_leaf("queues", queues)
+    _exchange_leaf("synchronize", synchronize)
     _exchange_connection(connection)
     _patch_children()
 

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     import multiprocessing
     import socket
     import socketserver
-    from multiprocessing import connection, queues
+    from multiprocessing import connection, queues, synchronize
 
-__all__ = ["connection", "hmac", "multiprocessing", "queues", "socket", "socketserver"]
+__all__ = ["connection", "hmac", "multiprocessing", "queues", "socket", "socketserver", "synchronize"]
 
-_PARENTS = {"connection": "multiprocessing.", "queues": "multiprocessing."}
+_PARENTS = {"connection": "multiprocessing.", "queues": "multiprocessing.", "synchronize": "multiprocessing."}
 
 
 def __getattr__(name: str) -> object:

@@ -12,6 +12,7 @@ mod errors;
 mod hmac;
 mod message;
 mod queue;
+mod quick;
 mod request;
 mod signals;
 mod socket;
@@ -47,6 +48,7 @@ mod _carrick {
     #[pymodule_init]
     fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
         super::signals::install(module.py())?;
+        super::quick::install(module.py())?;
         super::PyModuleMethods::add(module, "__version__", env!("CARGO_PKG_VERSION"))
     }
 }

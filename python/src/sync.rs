@@ -88,7 +88,8 @@ impl SemLock {
     }
 
     /// Tries without sleeping.
-    fn acquire_quickly(&self) -> bool {
+    #[inline]
+    pub(crate) fn acquire_quickly(&self) -> bool {
         match &self.inner {
             Inner::Lock(lock) => lock.acquire_quickly(),
             Inner::RLock(lock) => lock.acquire_quickly(),
@@ -96,6 +97,22 @@ impl SemLock {
                 let done = semaphore.try_acquire();
                 if done {
                     taken.fetch_add(1, Ordering::Relaxed);
+                }
+                done
+            }
+        }
+    }
+
+    /// Releases; false when that fails, and nothing was done.
+    #[inline]
+    pub(crate) fn release_quickly(&self) -> bool {
+        match &self.inner {
+            Inner::Lock(lock) => lock.release().is_ok(),
+            Inner::RLock(lock) => lock.release().is_ok(),
+            Inner::Semaphore { semaphore, taken } => {
+                let done = semaphore.release().is_ok();
+                if done {
+                    taken.fetch_sub(1, Ordering::Relaxed);
                 }
                 done
             }
@@ -110,7 +127,7 @@ impl SemLock {
             warn_owner_died(py)
         };
         if told.is_err() {
-            self.release(py)?;
+            self._release()?;
         }
         told
     }
@@ -212,9 +229,9 @@ impl SemLock {
         self._place().1
     }
 
-    /// Takes the lock, or a unit of the semaphore; False when there was none in time.
+    /// What `acquire` is where it has to wait or has more than a flag for an argument (see `quick`).
     #[pyo3(signature = (block=true, timeout=None))]
-    fn acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<bool> {
+    fn _acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<bool> {
         if self.acquire_quickly() {
             return Ok(true);
         }
@@ -226,32 +243,17 @@ impl SemLock {
         }
     }
 
-    /// Releases the lock, or gives a unit to the semaphore.
-    fn release(&self, py: Python<'_>) -> PyResult<()> {
-        let many = || PyValueError::new_err("semaphore or lock released too many times");
-        match &self.inner {
-            Inner::Lock(lock) => lock.release().map_err(|_| many()),
-            Inner::RLock(lock) => lock.release().map_err(|_| {
-                PyAssertionError::new_err("attempt to release recursive lock not owned by thread")
-            }),
-            Inner::Semaphore { semaphore, taken } => match semaphore.release() {
-                Ok(()) => {
-                    taken.fetch_sub(1, Ordering::Relaxed);
-                    Ok(())
-                }
-                Err(error) if error.kind() == Kind::Invalid => Err(many()),
-                Err(error) => Err(raise(py, &error)),
-            },
+    /// What `release` is where it fails.
+    fn _release(&self) -> PyResult<()> {
+        if self.release_quickly() {
+            return Ok(());
         }
-    }
-
-    fn __enter__(&self, py: Python<'_>) -> PyResult<bool> {
-        self.acquire(py, true, None)
-    }
-
-    #[pyo3(signature = (*_args))]
-    fn __exit__(&self, py: Python<'_>, _args: &Bound<'_, pyo3::types::PyTuple>) -> PyResult<()> {
-        self.release(py)
+        Err(match &self.inner {
+            Inner::RLock(_) => {
+                PyAssertionError::new_err("attempt to release recursive lock not owned by thread")
+            }
+            _ => PyValueError::new_err("semaphore or lock released too many times"),
+        })
     }
 
     /// How often this process has taken it.

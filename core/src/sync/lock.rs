@@ -21,12 +21,12 @@ pub(super) struct LockWords {
     /// The thread that took it.
     // ORDER lock-holder: between taking and releasing only the holder writes these, and who asks whether it is the
     // holder itself reads its own stores.
-    thread: AtomicU32,
+    thread: AtomicU64,
     /// How often it was taken, for a recursive one.
     depth: AtomicU32,
 }
 
-// SAFETY: repr(C) of atomics and of a word of one, of 24 bytes, with the tag first.
+// SAFETY: repr(C) of atomics and of a word of one, of 32 bytes, with the tag first.
 unsafe impl Shared for LockWords {
     type Size = Small;
     const TAG: u64 = u64::from_le_bytes(*b"ck-lock\x01");
@@ -35,12 +35,12 @@ unsafe impl Shared for LockWords {
 
 impl LockWords {
     fn is_mine(&self) -> bool {
-        self.mutex.is_mine() && self.thread.load(Ordering::Relaxed) == sys::thread_id()
+        self.mutex.is_mine() && self.thread.load(Ordering::Relaxed) == sys::thread_mark()
     }
 
     /// Notes who has just taken the mutex.
     fn note_holder(&self) {
-        self.thread.store(sys::thread_id(), Ordering::Relaxed);
+        self.thread.store(sys::thread_mark(), Ordering::Relaxed);
         self.depth.store(1, Ordering::Relaxed);
     }
 
@@ -48,11 +48,16 @@ impl LockWords {
         let holder = self.mutex.holder()?;
         Some(Holder {
             process: holder.pid,
-            thread: self.thread.load(Ordering::Relaxed),
+            is_this_thread: self.is_mine(),
             depth: self.depth.load(Ordering::Relaxed),
             is_this_process: holder == sys::Identity::me(),
         })
     }
+}
+
+#[cold]
+fn not_locked() -> Error {
+    Error::with_detail(Kind::Invalid, RELEASE, "it is not locked")
 }
 
 /// Who holds a lock.
@@ -60,20 +65,12 @@ impl LockWords {
 pub struct Holder {
     /// The number of its process.
     pub process: u32,
-    /// The kernel's number of its thread.
-    pub thread: u32,
+    /// Whether it is the calling thread.
+    pub is_this_thread: bool,
     /// How often it has taken the lock.
     pub depth: u32,
     /// Whether it is the calling process.
     pub is_this_process: bool,
-}
-
-impl Holder {
-    /// Whether it is the calling thread.
-    #[must_use]
-    pub fn is_this_thread(&self) -> bool {
-        self.is_this_process && self.thread == sys::thread_id()
-    }
 }
 
 /// Why there is no plain guard.
@@ -230,6 +227,7 @@ impl Lock {
 
     /// Takes the lock if it is free, or will be in some microseconds; never sleeps.
     #[must_use]
+    #[inline]
     pub fn acquire_quickly(&self) -> bool {
         let taken = self.slot.mutex.try_lock() || self.slot.mutex.try_lock_for_a_moment();
         if taken {
@@ -242,11 +240,9 @@ impl Lock {
     ///
     /// # Errors
     /// `Invalid`: it is free.
+    #[inline]
     pub fn release(&self) -> Result<()> {
-        if self.slot.mutex.unlock() {
-            return Ok(());
-        }
-        Err(Error::with_detail(Kind::Invalid, RELEASE, "it is not locked"))
+        if self.slot.mutex.unlock() { Ok(()) } else { Err(not_locked()) }
     }
 }
 
@@ -293,6 +289,7 @@ impl RLock {
 
     /// Takes the lock if it is free or the calling thread's, or will be free in some microseconds; never sleeps.
     #[must_use]
+    #[inline]
     pub fn acquire_quickly(&self) -> bool {
         if self.slot.is_mine() {
             return self.deeper().is_ok();

@@ -67,11 +67,13 @@ fn mine() -> u64 {
 
 impl Mutex {
     /// Takes the lock if it is free.
+    #[inline]
     pub(crate) fn try_lock(&self) -> bool {
         self.0.compare_exchange(0, mine(), Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
     /// Takes the lock if it is free, or will be in a moment.
+    #[cold]
     pub(crate) fn try_lock_for_a_moment(&self) -> bool {
         for _ in 0..looks() {
             if self.0.load(Ordering::Relaxed) == 0 && self.try_lock() {
@@ -165,12 +167,18 @@ impl Mutex {
     }
 
     /// Gives the lock up, whoever holds it; false when it was free.
+    #[inline]
     pub(crate) fn unlock(&self) -> bool {
         let word = self.0.swap(0, Ordering::SeqCst);
         if word & WAITED != 0 {
-            super::park::wake(&self.0, 1);
+            self.wake_one();
         }
         word != 0
+    }
+
+    #[cold]
+    fn wake_one(&self) {
+        super::park::wake(&self.0, 1);
     }
 
     fn holder_of(word: u64) -> Identity {

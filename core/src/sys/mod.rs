@@ -18,7 +18,7 @@
 //! | `fork_child`, `ProcessHandle` | `wait` until the child ends or deadline | EINTR is reported | - |
 //! | `memory_file`, `grow_file`, `punch_file`, `sealed_length`, `file_id`, `Mapping` | never | - | a child has file and mapping, too |
 //! | `futex_wait`, `futex_wake` | `futex_wait` until woken, deadline or signal | EINTR is reported | across processes |
-//! | `Identity`, `thread_id` | never (it may read /proc) | - | the child finds its own |
+//! | `Identity`, `thread_mark` | never (it may read /proc) | - | the child finds its own |
 //! | `watch_forks`, `generation`, `forks` | never | - | what they count |
 //!
 //! Linux is the one port there is.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The package :mod:`multiprocessing`, with carrick's connections and queues in it.
+"""The package :mod:`multiprocessing`, with carrick's connections, queues and locks in it.
 
-Processes, locks and pools are the standard library's for now. Submodules are imported when they are used.
+Processes and pools are the standard library's for now. Submodules are imported when they are used.
 """
 
 from importlib import import_module as _import_module
@@ -9,15 +9,25 @@ from multiprocessing import *  # noqa: F403
 from typing import Any
 
 from carrick._standard import multiprocessing as _standard
-from carrick.multiprocessing.context import JoinableQueue as JoinableQueue
-from carrick.multiprocessing.context import Pipe as Pipe
-from carrick.multiprocessing.context import Queue as Queue
+from carrick.multiprocessing.context import default_context as _default
 from carrick.multiprocessing.context import get_context as get_context
+
+# As in the standard package, what makes queues and locks are methods of the default context.
+Barrier = _default.Barrier
+BoundedSemaphore = _default.BoundedSemaphore
+Condition = _default.Condition
+Event = _default.Event
+JoinableQueue = _default.JoinableQueue
+Lock = _default.Lock
+Pipe = _default.Pipe
+Queue = _default.Queue
+RLock = _default.RLock
+Semaphore = _default.Semaphore
 
 __all__ = list(_standard.__all__)  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("connection", "queues"):
+    if name in ("connection", "queues", "synchronize"):
         return _import_module(f"{__name__}.{name}")
     return getattr(_standard, name)

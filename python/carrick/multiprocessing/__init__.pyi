@@ -1,15 +1,25 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The package :mod:`multiprocessing` with carrick's connections and queues."""
+"""The package :mod:`multiprocessing` with carrick's connections, queues and locks."""
 
 from typing import Any
 
 from carrick.multiprocessing import connection as connection
 from carrick.multiprocessing import context as context
 from carrick.multiprocessing import queues as queues
-from carrick.multiprocessing.context import JoinableQueue as JoinableQueue
-from carrick.multiprocessing.context import Pipe as Pipe
-from carrick.multiprocessing.context import Queue as Queue
+from carrick.multiprocessing import synchronize as synchronize
+from carrick.multiprocessing.context import default_context as _default
 from carrick.multiprocessing.context import get_context as get_context
+
+Barrier = _default.Barrier
+BoundedSemaphore = _default.BoundedSemaphore
+Condition = _default.Condition
+Event = _default.Event
+JoinableQueue = _default.JoinableQueue
+Lock = _default.Lock
+Pipe = _default.Pipe
+Queue = _default.Queue
+RLock = _default.RLock
+Semaphore = _default.Semaphore
 
 # After our own: what is defined above stays.
 from multiprocessing import *  # type: ignore[assignment]  # noqa: F403  # isort: skip

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The start methods, with carrick's queues and pipes.
+"""The start methods, with carrick's queues, locks and pipes.
 
 The classes have the names of the standard ones, because others tell them by name: ``concurrent.futures`` and
 PyTorch accept them. Which method is the default is the standard package's to know.
@@ -18,13 +18,55 @@ class _Leaves:
         """A queue in shared memory, of at most ``maxsize`` items; 0 and less is no limit."""
         from carrick.multiprocessing.queues import Queue
 
-        return Queue(maxsize, ctx=self, codec=codec, max_bytes=max_bytes)
+        return Queue(maxsize, ctx=self.get_context(), codec=codec, max_bytes=max_bytes)
 
     def JoinableQueue(self, maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0) -> Any:
         """A queue that can be waited for until all that was put is done."""
         from carrick.multiprocessing.queues import JoinableQueue
 
-        return JoinableQueue(maxsize, ctx=self, codec=codec, max_bytes=max_bytes)
+        return JoinableQueue(maxsize, ctx=self.get_context(), codec=codec, max_bytes=max_bytes)
+
+    def Lock(self, *, on_owner_death: str = "warn") -> Any:
+        """A lock; ``on_owner_death`` is "warn", "raise" or "wait"."""
+        from carrick.multiprocessing.synchronize import Lock
+
+        return Lock(ctx=self.get_context(), on_owner_death=on_owner_death)
+
+    def RLock(self, *, on_owner_death: str = "warn") -> Any:
+        """A lock that its holder may take again; ``on_owner_death`` is "warn", "raise" or "wait"."""
+        from carrick.multiprocessing.synchronize import RLock
+
+        return RLock(ctx=self.get_context(), on_owner_death=on_owner_death)
+
+    def Condition(self, lock: Any = None) -> Any:
+        """A condition variable, with a new RLock unless there is one."""
+        from carrick.multiprocessing.synchronize import Condition
+
+        return Condition(lock, ctx=self.get_context())
+
+    def Semaphore(self, value: int = 1) -> Any:
+        """A semaphore with ``value`` units."""
+        from carrick.multiprocessing.synchronize import Semaphore
+
+        return Semaphore(value, ctx=self.get_context())
+
+    def BoundedSemaphore(self, value: int = 1) -> Any:
+        """A semaphore that never has more than ``value`` units."""
+        from carrick.multiprocessing.synchronize import BoundedSemaphore
+
+        return BoundedSemaphore(value, ctx=self.get_context())
+
+    def Event(self) -> Any:
+        """A flag that can be waited for."""
+        from carrick.multiprocessing.synchronize import Event
+
+        return Event(ctx=self.get_context())
+
+    def Barrier(self, parties: int, action: Any = None, timeout: float | None = None) -> Any:
+        """A meeting point for ``parties`` processes and threads."""
+        from carrick.multiprocessing.synchronize import Barrier
+
+        return Barrier(parties, action, timeout, ctx=self.get_context())
 
     def Pipe(self, duplex: bool = True) -> Any:
         """Two connected connections."""
@@ -62,21 +104,15 @@ def get_context(method: str | None = None) -> Any:
     return _CONTEXTS[standard.get_start_method()]
 
 
-def Pipe(duplex: bool = True) -> Any:
-    """Two connected connections, or the first for reading and the second for writing."""
-    from carrick.multiprocessing.connection import Pipe
+class DefaultContext(_Leaves):
+    """The context that the standard package's default is at the moment."""
 
-    return Pipe(duplex)
-
-
-def Queue(maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0) -> Any:
-    """A queue in shared memory, of at most ``maxsize`` items; 0 and less is no limit."""
-    return get_context().Queue(maxsize, codec=codec, max_bytes=max_bytes)
+    def get_context(self, method: str | None = None) -> Any:
+        """The context of a start method; None is the default one."""
+        return get_context(method)
 
 
-def JoinableQueue(maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0) -> Any:
-    """A queue that can be waited for until all that was put is done."""
-    return get_context().JoinableQueue(maxsize, codec=codec, max_bytes=max_bytes)
+default_context = DefaultContext()
 
 
 def __getattr__(name: str) -> Any:

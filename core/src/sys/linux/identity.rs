@@ -2,7 +2,6 @@
 //! Which process this is, and whether another one still lives.
 
 use super::syscall;
-use std::cell::Cell;
 use std::io;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,11 +24,6 @@ static GENERATION: AtomicU64 = AtomicU64::new(0);
 /// How many children this process has forked.
 static FORKS: AtomicU64 = AtomicU64::new(0);
 
-thread_local! {
-    /// The kernel's number of this thread; 0 is not known yet.
-    static THREAD: Cell<u32> = const { Cell::new(0) };
-}
-
 extern "C" fn in_parent() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }
@@ -38,8 +32,6 @@ extern "C" fn in_child() {
     ME.store(0, Ordering::Relaxed);
     FORKS.store(0, Ordering::Relaxed);
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    // The thread that forked is the child's only one.
-    let _ = THREAD.try_with(|thread| thread.set(0));
 }
 
 /// Has [`generation`] and [`forks`] count from now on. A fork by other means than the C library's is not seen.
@@ -61,19 +53,11 @@ pub(crate) fn forks() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
 
-/// The kernel's number of the calling thread, which no other thread of any process has; 0 in one that is ending.
-pub(crate) fn thread_id() -> u32 {
-    let known = THREAD.try_with(Cell::get).unwrap_or(0);
-    if known == 0 { find_thread_id() } else { known }
-}
-
-#[cold]
-fn find_thread_id() -> u32 {
-    watch_forks();
+/// What tells the calling thread from the others of its process; not 0. In the child of a fork the thread that
+/// forked has the same one as in the parent.
+pub(crate) fn thread_mark() -> u64 {
     // SAFETY: it has no arguments and only tells a number.
-    let id = u32::try_from(unsafe { libc::gettid() }).unwrap_or(0);
-    let _ = THREAD.try_with(|thread| thread.set(id));
-    id
+    unsafe { libc::pthread_self() }
 }
 
 impl Identity {

@@ -8,7 +8,7 @@ mod memory;
 mod process;
 
 pub(crate) use event::{Epoll, Event, Interest, PollSlot, Wake, poll};
-pub(crate) use identity::{Identity, forks, generation, thread_id, watch_forks};
+pub(crate) use identity::{Identity, forks, generation, thread_mark, watch_forks};
 pub(crate) use io::{
     accept, as_uninit, close_fd, commit, kind_of_fd, lend_fd, own_fd, quick_ack, read_pipe, recv, recv_from,
     recv_uninit, recv_waiting, send_to, send_vectored, send_waiting, shutdown_both, write_pipe,

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Handing what lives in shared memory to a child that is being started.
+
+Many primitives share a segment, so its descriptor goes to each child once and is kept there once.
+"""
+
+from collections.abc import Callable
+from multiprocessing import context, reduction
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
+
+_segments: dict[int, Any] = {}
+"""For each segment that came from a parent a primitive in it, which keeps it in this process."""
+
+
+def give(primitive: Any) -> tuple[Any, int, int]:
+    """What the child that is being started needs to attach to the primitive."""
+    fd, slot, segment = primitive._place()
+    popen: Any = context.get_spawning_popen()
+    given: dict[int, Any] = popen.__dict__.setdefault("_carrick_segments", {})
+    if segment not in given:
+        given[segment] = reduction.DupFd(fd)
+    return given[segment], slot, segment
+
+
+def take(attach: Callable[..., _T], place: tuple[Any, int, int], *state: Any) -> _T:
+    """Attach to what :func:`give` has described."""
+    descriptor, slot, segment = place
+    if segment in _segments:
+        return attach(None, slot, segment, *state)
+    primitive = attach(descriptor.detach(), slot, segment, *state)
+    _segments[segment] = primitive
+    return primitive

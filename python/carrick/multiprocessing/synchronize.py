@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Locks and what is built of them, in shared memory: the classes of :mod:`multiprocessing.synchronize`.
+
+None has a name in a file system or a descriptor of its own, and no tracker process is told of them. Who waits for a
+:class:`Lock` or :class:`RLock` whose holder has died gets it within 100 ms, with a
+:class:`carrick.OwnerDiedWarning`.
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing import context
+from typing import Any
+
+from carrick import _carrick
+from carrick._standard import synchronize as _standard
+from carrick.multiprocessing._handover import give, take
+
+__all__ = ["BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]
+
+RECURSIVE_MUTEX, SEMAPHORE = _standard.RECURSIVE_MUTEX, _standard.SEMAPHORE
+SEM_VALUE_MAX = _carrick.SemLock.SEM_VALUE_MAX
+
+
+def _is_fork(ctx: Any) -> bool:
+    if ctx is None:
+        ctx = context._default_context.get_context()  # type: ignore[attr-defined]
+    return bool(ctx.get_start_method() == "fork")
+
+
+def _check_spawning(obj: Any) -> None:
+    context.assert_spawning(obj)
+    if obj._is_fork_ctx:
+        raise RuntimeError(
+            "A SemLock created in a fork context cannot go to a process that is not a fork: make the lock, event,"
+            " condition or barrier by the context that makes the process"
+        )
+
+
+class SemLock(_standard.SemLock):
+    """The base of locks and semaphores."""
+
+    # A with statement looks for these on the class. As slots they hold methods of the primitive itself, so that it
+    # calls those and nothing in between.
+    __slots__ = ("__enter__", "__exit__")
+
+    def __init__(
+        self, kind: int, value: int, maxvalue: int, *, ctx: Any, on_owner_death: str | None = None
+    ) -> None:
+        self._is_fork_ctx = _is_fork(ctx)
+        self._set(_carrick.SemLock(kind, value, maxvalue, on_owner_death))
+
+    def _set(self, semlock: "_carrick.SemLock") -> None:
+        self._semlock = semlock
+        self.acquire = semlock.acquire
+        self.release = semlock.release
+        self.__enter__ = semlock.__enter__  # type: ignore[method-assign]
+        self.__exit__ = semlock.__exit__  # type: ignore[method-assign,assignment]
+
+    def __getstate__(self) -> Any:
+        _check_spawning(self)
+        return give(self._semlock), self._semlock._state()
+
+    def __setstate__(self, state: Any) -> None:
+        self._is_fork_ctx = False
+        self._set(take(_carrick.SemLock._attach, *state))
+
+
+class Semaphore(SemLock, _standard.Semaphore):
+    """A semaphore with ``value`` units."""
+
+    __slots__ = ()
+
+    def __init__(self, value: int = 1, *, ctx: Any) -> None:
+        SemLock.__init__(self, SEMAPHORE, value, SEM_VALUE_MAX, ctx=ctx)
+
+
+class BoundedSemaphore(Semaphore, _standard.BoundedSemaphore):
+    """A semaphore that never has more than ``value`` units."""
+
+    __slots__ = ()
+
+    def __init__(self, value: int = 1, *, ctx: Any) -> None:
+        SemLock.__init__(self, SEMAPHORE, value, value, ctx=ctx)
+
+
+class Lock(SemLock, _standard.Lock):
+    """A lock that any thread and process may release.
+
+    ``on_owner_death`` says what :meth:`acquire` does where the process that held the lock died while holding it:
+    "warn" takes it with a :class:`carrick.OwnerDiedWarning`, "raise" leaves it free and raises
+    :exc:`carrick.OwnerDiedError`, "wait" waits for somebody else to release it, as the standard library does.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, *, ctx: Any, on_owner_death: str = "warn") -> None:
+        SemLock.__init__(self, SEMAPHORE, 1, 1, ctx=ctx, on_owner_death=on_owner_death)
+
+
+class RLock(SemLock, _standard.RLock):
+    """A lock that the thread that holds it may take again. ``on_owner_death`` is as for :class:`Lock`."""
+
+    __slots__ = ()
+
+    def __init__(self, *, ctx: Any, on_owner_death: str = "warn") -> None:
+        SemLock.__init__(self, RECURSIVE_MUTEX, 1, 1, ctx=ctx, on_owner_death=on_owner_death)
+
+
+class _Count:
+    """A number that the standard condition keeps in a semaphore."""
+
+    def __init__(self, value: Callable[[], int]) -> None:
+        self.get_value = self._get_value = value
+        self._semlock = self
+
+
+class Condition(_standard.Condition):
+    """A condition variable. ``lock`` is a lock of this module; None makes an RLock."""
+
+    __slots__ = ("__enter__", "__exit__")
+
+    def __init__(self, lock: Any = None, *, ctx: Any) -> None:
+        self._is_fork_ctx = _is_fork(ctx)
+        if lock is None:
+            lock = RLock(ctx=ctx)
+        if not isinstance(lock, (Lock, RLock)):
+            raise TypeError(f"{lock!r}: a condition needs a Lock or RLock of {__name__}, or None")
+        self._set(lock, _carrick.SharedCondition())
+
+    def _set(self, lock: Any, condition: "_carrick.SharedCondition") -> None:
+        self._lock = lock
+        self._condition = condition
+        self._sleeping_count: Any = _Count(condition.waiting)
+        self._woken_count: Any = _Count(int)
+        self._wait_semaphore: Any = _Count(int)
+        self.acquire = lock.acquire
+        self.release = lock.release
+        self.__enter__ = lock.__enter__  # type: ignore[method-assign]
+        self.__exit__ = lock.__exit__  # type: ignore[method-assign]
+
+    def __getstate__(self) -> Any:
+        _check_spawning(self)
+        return self._lock, give(self._condition)
+
+    def __setstate__(self, state: Any) -> None:
+        lock, place = state
+        self._is_fork_ctx = False
+        self._set(lock, take(_carrick.SharedCondition._attach, place))
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Let the lock go, wait to be notified and take the lock again; False when ``timeout`` seconds passed first."""
+        assert self._lock._semlock._is_mine(), "must acquire() condition before using wait()"
+        return self._condition.wait(self._lock._semlock, timeout)
+
+    def notify(self, n: int = 1) -> None:
+        """Wake up to ``n`` of those who wait, the one that has waited longest first."""
+        assert self._lock._semlock._is_mine(), "lock is not owned"
+        self._condition.notify(min(n, sys.maxsize))
+
+    def notify_all(self) -> None:
+        """Wake all who wait."""
+        assert self._lock._semlock._is_mine(), "lock is not owned"
+        self._condition.notify_all()
+
+
+class Event(_standard.Event):
+    """A flag that can be waited for."""
+
+    def __init__(self, *, ctx: Any) -> None:
+        self._is_fork_ctx = _is_fork(ctx)
+        self._set_event(_carrick.SharedEvent())
+
+    def _set_event(self, event: "_carrick.SharedEvent") -> None:
+        self._event = event
+        self.is_set = event.is_set  # type: ignore[method-assign]
+        self.set = event.set  # type: ignore[method-assign]
+        self.clear = event.clear  # type: ignore[method-assign]
+        self.wait = event.wait  # type: ignore[method-assign,assignment]
+
+    def __getstate__(self) -> Any:
+        _check_spawning(self)
+        return give(self._event)
+
+    def __setstate__(self, place: Any) -> None:
+        self._is_fork_ctx = False
+        self._set_event(take(_carrick.SharedEvent._attach, place))
+
+
+class Barrier(_standard.Barrier):
+    """A meeting point for ``parties`` processes and threads.
+
+    A party that is killed while it waits breaks the barrier for the others.
+    """
+
+    def __init__(
+        self, parties: int, action: Any = None, timeout: float | None = None, *, ctx: Any
+    ) -> None:
+        if parties < 1:
+            raise ValueError("parties must be > 0")
+        self._is_fork_ctx = _is_fork(ctx)
+        self._set(_carrick.SharedBarrier(parties), action, timeout)
+
+    def _set(self, barrier: "_carrick.SharedBarrier", action: Any, timeout: float | None) -> None:
+        self._barrier = barrier
+        self._parties = barrier.parties
+        self._action = action
+        self._timeout = timeout
+
+    def __getstate__(self) -> Any:
+        _check_spawning(self)
+        return give(self._barrier), self._action, self._timeout
+
+    def __setstate__(self, state: Any) -> None:
+        place, action, timeout = state
+        self._is_fork_ctx = False
+        self._set(take(_carrick.SharedBarrier._attach, place), action, timeout)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the others. Returns the place in the order of arrival, from 0.
+
+        Raises :exc:`threading.BrokenBarrierError` when ``timeout`` seconds passed first, which breaks the barrier,
+        and when it is broken or reset.
+        """
+        return self._barrier.wait(self._action, self._timeout if timeout is None else timeout)
+
+    def reset(self) -> None:
+        """Make the barrier fit for the next meeting; those who wait have a BrokenBarrierError."""
+        self._barrier.reset()
+
+    def abort(self) -> None:
+        """Break the barrier: those who wait, and all who come until it is reset, have a BrokenBarrierError."""
+        self._barrier.abort()
+
+    @property
+    def n_waiting(self) -> int:
+        """How many wait."""
+        return self._barrier.waiting
+
+    @property
+    def broken(self) -> bool:
+        """Whether the barrier is broken."""
+        return self._barrier.broken
+
+
+BrokenBarrierError = threading.BrokenBarrierError
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_standard, name)

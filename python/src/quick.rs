@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Methods that Python calls straight, without the frame that PyO3 puts around each.
+//!
+//! Taking and releasing a free lock is two compare-exchanges; PyO3's frame costs five times as much, and makes it slower
+//! than CPython's own lock (benches: "lock uncontended"). So these two methods have an entry of their own for the
+//! common case, and call the PyO3 method for everything else.
+
+use crate::sync::SemLock;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+use std::ffi::CStr;
+
+/// The lock that a method was called on.
+fn lock_of<'a>(slf: &'a *mut ffi::PyObject) -> &'a SemLock {
+    // SAFETY: Python calls methods with the thread attached, and `install` puts these on the class, whose descriptors
+    // check that the object is an instance of it.
+    let py = unsafe { Python::assume_attached() };
+    // SAFETY: the caller holds a reference to the object for the length of the call.
+    let object = unsafe { Borrowed::from_ptr(py, *slf) };
+    // SAFETY: as for the thread.
+    let lock: Borrowed<'a, '_, SemLock> = unsafe { object.cast_unchecked() };
+    lock.get()
+}
+
+/// Whether the arguments are none at all, or one that is True or False: `acquire` tries without waiting for each.
+fn is_plain(args: *const *mut ffi::PyObject, nargs: ffi::Py_ssize_t, names: *mut ffi::PyObject) -> bool {
+    if !names.is_null() || nargs > 1 {
+        return false;
+    }
+    if nargs == 0 {
+        return true;
+    }
+    // SAFETY: Python passes as many arguments as it says.
+    let first = unsafe { *args };
+    // SAFETY: both are constants of a running interpreter.
+    let (yes, no) = (unsafe { ffi::Py_True() }, unsafe { ffi::Py_False() });
+    first == yes || first == no
+}
+
+unsafe extern "C" fn acquire(
+    slf: *mut ffi::PyObject,
+    args: *const *mut ffi::PyObject,
+    nargs: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    if is_plain(args, nargs, names) && lock_of(&slf).acquire_quickly() {
+        // SAFETY: a constant of a running interpreter.
+        let yes = unsafe { ffi::Py_True() };
+        // SAFETY: as above.
+        return unsafe { ffi::Py_NewRef(yes) };
+    }
+    slowly(slf, "_acquire", args, nargs, names)
+}
+
+unsafe extern "C" fn release(slf: *mut ffi::PyObject, _none: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    if lock_of(&slf).release_quickly() {
+        // SAFETY: a constant of a running interpreter.
+        let none = unsafe { ffi::Py_None() };
+        // SAFETY: as above.
+        return unsafe { ffi::Py_NewRef(none) };
+    }
+    slowly(slf, "_release", std::ptr::null(), 0, std::ptr::null_mut())
+}
+
+fn object(py: Python<'_>, pointer: *mut ffi::PyObject) -> Bound<'_, PyAny> {
+    // SAFETY: Python passes live objects and holds references to them for the length of the call.
+    unsafe { Bound::from_borrowed_ptr(py, pointer) }
+}
+
+unsafe extern "C" fn enter(slf: *mut ffi::PyObject, _none: *mut ffi::PyObject) -> *mut ffi::PyObject {
+    // SAFETY: this is called as acquire is, and has no arguments.
+    unsafe { acquire(slf, std::ptr::null(), 0, std::ptr::null_mut()) }
+}
+
+unsafe extern "C" fn exit(
+    slf: *mut ffi::PyObject,
+    _args: *mut *mut ffi::PyObject,
+    _nargs: ffi::Py_ssize_t,
+) -> *mut ffi::PyObject {
+    // SAFETY: this is called as release is.
+    unsafe { release(slf, std::ptr::null_mut()) }
+}
+
+/// Calls the method of PyO3's that does the whole.
+#[cold]
+fn slowly(
+    slf: *mut ffi::PyObject,
+    method: &str,
+    args: *const *mut ffi::PyObject,
+    nargs: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> *mut ffi::PyObject {
+    let call = |py: Python<'_>| -> PyResult<*mut ffi::PyObject> {
+        let names = if names.is_null() {
+            PyTuple::empty(py)
+        } else {
+            object(py, names).cast_into::<PyTuple>()?
+        };
+        let positional = usize::try_from(nargs)?;
+        let given = if args.is_null() {
+            &[]
+        } else {
+            // SAFETY: Python passes as many arguments as it says, the named ones last.
+            unsafe { std::slice::from_raw_parts(args, positional + names.len()) }
+        };
+        let (positional, named) = given.split_at(positional.min(given.len()));
+        let positional = PyTuple::new(py, positional.iter().map(|pointer| object(py, *pointer)))?;
+        let keywords = PyDict::new(py);
+        for (name, value) in names.iter().zip(named) {
+            keywords.set_item(name, object(py, *value))?;
+        }
+        Ok(object(py, slf).call_method(method, positional, Some(&keywords))?.into_ptr())
+    };
+    Python::attach(|py| {
+        call(py).unwrap_or_else(|error| {
+            error.restore(py);
+            std::ptr::null_mut()
+        })
+    })
+}
+
+/// Puts the methods on the class.
+pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    let acquire = ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: acquire };
+    let release = ffi::PyMethodDefPointer { PyCFunction: release };
+    let flags = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;
+    add(py, c"acquire", acquire, flags, ACQUIRE)?;
+    add(py, c"release", release, ffi::METH_NOARGS, RELEASE)?;
+    let enter = ffi::PyMethodDefPointer { PyCFunction: enter };
+    let exit = ffi::PyMethodDefPointer { PyCFunctionFast: exit };
+    add(py, c"__enter__", enter, ffi::METH_NOARGS, ENTER)?;
+    add(py, c"__exit__", exit, ffi::METH_FASTCALL, EXIT)
+}
+
+const ENTER: &CStr = c"__enter__($self, /)\n--\n\nTake the lock.";
+const EXIT: &CStr = c"__exit__($self, /, *args)\n--\n\nRelease the lock.";
+
+const ACQUIRE: &CStr = c"acquire($self, /, block=True, timeout=None)\n--\n\n\
+Take the lock, or a unit of the semaphore; False when there was none in time.";
+const RELEASE: &CStr = c"release($self, /)\n--\n\nRelease the lock, or give a unit to the semaphore.";
+
+fn add(
+    py: Python<'_>,
+    name: &'static CStr,
+    function: ffi::PyMethodDefPointer,
+    flags: i32,
+    doc: &'static CStr,
+) -> PyResult<()> {
+    let definition = ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: function,
+        ml_flags: flags,
+        ml_doc: doc.as_ptr(),
+    };
+    let class = py.get_type::<SemLock>();
+    let definition: *mut _ = Box::leak(Box::new(definition));
+    // SAFETY: the definition lives for ever, and its function has the signature that its flags say.
+    let descriptor = unsafe { ffi::PyDescr_NewMethod(class.as_type_ptr(), definition) };
+    // SAFETY: it returns a new reference, or NULL with an exception set.
+    let descriptor = unsafe { Bound::from_owned_ptr_or_err(py, descriptor) }?;
+    class.setattr(name.to_string_lossy(), descriptor)
+}
