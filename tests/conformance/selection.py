@@ -70,7 +70,10 @@ class Suite:
     def selects(self, group: str, test_class: str) -> bool:
         """Whether a class belongs to the group."""
         wanted = dict(self.groups).get(group, frozenset())
-        return wanted == ALL_CLASSES or source_class(test_class) in wanted
+        if wanted == ALL_CLASSES:
+            named = frozenset().union(*(classes for _, classes in self.groups))
+            return source_class(test_class) not in named
+        return source_class(test_class) in wanted
 
     def absent(self, group: str, version: tuple[int, int, int], found: set[str]) -> set[str]:
         """The classes of the group that this version should have and has not."""
@@ -91,7 +94,7 @@ def suites() -> dict[str, Suite]:
         Suite("test_socketserver", "test.test_socketserver", "socketserver", whole, 1.0),
         Suite("test_hmac", "test.test_hmac", "hmac", whole, 1.0),
     ]
-    groups = (("connection", CONNECTION), ("around", AROUND))
+    groups = (("connection", CONNECTION), ("around", AROUND), ("rest", ALL_CLASSES))
     found += [
         Suite(f"mp_{method}", f"mp_{method}", "multiprocessing.connection", groups, 0.98)
         for method in START_METHODS
