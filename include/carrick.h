@@ -241,6 +241,16 @@
 #define CARRICK_FORMAT_CUSTOM 2
 
 /**
+ * Take the lock over from a holder that has died: carrick_lock_acquire returns E_OWNER_DIED, with the lock held.
+ */
+#define CARRICK_ON_OWNER_DEATH_TAKE_OVER 0
+
+/**
+ * Wait on: somebody else will release the lock.
+ */
+#define CARRICK_ON_OWNER_DEATH_WAIT 1
+
+/**
  * SO_REUSEADDR: 0 or 1.
  */
 #define CARRICK_OPTION_REUSE_ADDRESS 1
@@ -294,6 +304,11 @@
  * The peer has hung up, or the descriptor is in error. Only reported, never asked for.
  */
 #define CARRICK_HUNG_UP 4
+
+/**
+ * The most units that a semaphore can have.
+ */
+#define CARRICK_SEMAPHORE_MAX 2147483647
 
 /**
  * Connections that there is no room for wait in the kernel's queue.
@@ -396,6 +411,19 @@
 #define CARRICK_SHUTDOWN_BOTH 2
 
 /**
+ * A meeting point for a fixed number of threads and processes, again and again. A party that is killed while it waits
+ * breaks the meeting for the others. A child made by fork may go on using it; another program attaches to it.
+ * Thread word: ANY.
+ */
+typedef struct carrick_barrier carrick_barrier;
+
+/**
+ * A condition variable for threads and processes: waiting, with a lock, for what somebody else will do under it. A child
+ * made by fork may go on using it; another program attaches to it. Thread word: ANY.
+ */
+typedef struct carrick_condition carrick_condition;
+
+/**
  * A connection that carries frames. Senders take turns by frame, receivers too. Thread word: ANY.
  */
 typedef struct carrick_connection carrick_connection;
@@ -404,6 +432,12 @@ typedef struct carrick_connection carrick_connection;
  * A datagram socket: UDP or Unix. Thread word: ANY.
  */
 typedef struct carrick_datagram carrick_datagram;
+
+/**
+ * A flag for threads and processes that can be waited for. A child made by fork may go on using it; another program
+ * attaches to it. Thread word: ANY.
+ */
+typedef struct carrick_event carrick_event;
 
 /**
  * Accepts connections of a listener whose handshakes run side by side. Thread word: ANY. In a child of fork it can
@@ -415,6 +449,13 @@ typedef struct carrick_gate carrick_gate;
  * A listening TCP or Unix socket. Thread word: ANY.
  */
 typedef struct carrick_listener carrick_listener;
+
+/**
+ * A lock for threads and processes. Who waits for one whose holder has died gets it within 100 ms, with E_OWNER_DIED. A
+ * child made by fork may go on using it; another program attaches to it. Thread word: ANY; a recursive one is released
+ * by the thread that took it.
+ */
+typedef struct carrick_lock carrick_lock;
 
 /**
  * An HMAC being computed. Thread word: ANY.
@@ -436,6 +477,12 @@ typedef struct carrick_queue carrick_queue;
  * A request in the hands of its handler: BORROWED until the handler returns. Thread word: ONE.
  */
 typedef struct carrick_request carrick_request;
+
+/**
+ * A number of units for threads and processes: taking one waits until there is one. The units that a process has taken
+ * are gone if it is killed. A child made by fork may go on using it; another program attaches to it. Thread word: ANY.
+ */
+typedef struct carrick_semaphore carrick_semaphore;
 
 /**
  * A server. Thread word: ANY.
@@ -560,6 +607,24 @@ typedef struct carrick_listen_options {
      */
     int32_t only_v6;
 } carrick_listen_options;
+
+/**
+ * What kind of lock, and what this handle's waits do. Fill it with carrick_lock_options_init.
+ */
+typedef struct carrick_lock_options {
+    /**
+     * The size of this struct, set by _init.
+     */
+    size_t struct_size;
+    /**
+     * The thread that holds it may take it again, and alone may release it: 0 or 1 (0).
+     */
+    int32_t recursive;
+    /**
+     * CARRICK_ON_OWNER_DEATH_TAKE_OVER or _WAIT (TAKE_OVER).
+     */
+    int32_t on_owner_death;
+} carrick_lock_options;
 
 /**
  * A descriptor that became ready.
@@ -833,6 +898,128 @@ carrick_status carrick_compare_digest(const uint8_t *left,
 carrick_status carrick_auth_options_init(struct carrick_auth_options *out_options);
 
 /**
+ * Makes a barrier for so many parties. out_barrier is OWNED.
+ * Codes: E_INVALID (no party), E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_barrier_new(uint32_t parties, struct carrick_barrier **out_barrier);
+
+/**
+ * The barrier that another process made: what its carrick_barrier_place gave. fd is CONSUMED. out_barrier is OWNED.
+ * Codes: E_INVALID (something else is there, or one of another version), E_CORRUPT, E_NOMEMORY, E_OS (EBADF), E_NULL.
+ * ANY thread. Since 0.1.
+ */
+carrick_status carrick_barrier_attach(int32_t fd,
+                                      uint32_t slot,
+                                      struct carrick_barrier **out_barrier);
+
+/**
+ * What another process needs for carrick_barrier_attach: a descriptor, BORROWED until the barrier is freed, to be inherited or
+ * sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_barrier_place(const struct carrick_barrier *barrier,
+                                     int32_t *out_fd,
+                                     uint32_t *out_slot);
+
+/**
+ * Waits until all parties have arrived; out_turn is the caller's place in the order of arrival, from 0.
+ * Codes: E_TIMEOUT and, with timeout 0, E_TIMEOUT at once (the meeting is broken for all, and the barrier until it is
+ * reset), E_BROKEN (another party gave up or died, or the barrier was reset or aborted), E_INTERRUPTED (the caller does
+ * not wait any more, the others do), E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_barrier_wait(const struct carrick_barrier *barrier,
+                                    int64_t timeout_ns,
+                                    uint32_t *out_turn);
+
+/**
+ * Ends the present meeting, which is broken for those who wait, and makes the barrier fit for the next one.
+ * Codes: E_INTERRUPTED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_barrier_reset(const struct carrick_barrier *barrier);
+
+/**
+ * Breaks the barrier for all, until it is reset.
+ * Codes: E_INTERRUPTED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_barrier_abort(const struct carrick_barrier *barrier);
+
+/**
+ * Whether the barrier is broken, at this moment: 1 or 0.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_barrier_is_broken(const struct carrick_barrier *barrier, int32_t *out_is_broken);
+
+/**
+ * How many meet.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_barrier_parties(const struct carrick_barrier *barrier, uint32_t *out_parties);
+
+/**
+ * How many have arrived, at this moment.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_barrier_waiting(const struct carrick_barrier *barrier, uint32_t *out_waiting);
+
+/**
+ * Frees this process's handle of a barrier; for others it goes on. NULL does nothing. Nobody else may be inside a call on
+ * it. Since 0.1.
+ */
+void carrick_barrier_free(struct carrick_barrier *barrier);
+
+/**
+ * Makes a condition that nobody waits for. out_condition is OWNED.
+ * Codes: E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_condition_new(struct carrick_condition **out_condition);
+
+/**
+ * The condition that another process made: what its carrick_condition_place gave. fd is CONSUMED. out_condition is OWNED.
+ * Codes: E_INVALID (something else is there, or one of another version), E_CORRUPT, E_NOMEMORY, E_OS (EBADF), E_NULL.
+ * ANY thread. Since 0.1.
+ */
+carrick_status carrick_condition_attach(int32_t fd,
+                                        uint32_t slot,
+                                        struct carrick_condition **out_condition);
+
+/**
+ * What another process needs for carrick_condition_attach: a descriptor, BORROWED until the condition is freed, to be inherited or
+ * sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_condition_place(const struct carrick_condition *condition,
+                                       int32_t *out_fd,
+                                       uint32_t *out_slot);
+
+/**
+ * Lets the lock go, which the caller holds and which is BORROWED for the call, waits for a notification and takes the
+ * lock again, whatever the result. More than 56 waiters may see one that is another one's: wait in a loop.
+ * Codes: E_TIMEOUT, E_INTERRUPTED, E_OWNER_DIED (the wait is over; the lock came from a holder that died), E_STATE or
+ * E_INVALID (the lock is not held), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_condition_wait(const struct carrick_condition *condition,
+                                      const struct carrick_lock *lock,
+                                      int64_t timeout_ns);
+
+/**
+ * Wakes up to count of those who wait, the one that has waited longest first. Call it with the lock held.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_condition_notify(const struct carrick_condition *condition, size_t count);
+
+/**
+ * Wakes all who wait. Call it with the lock held.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_condition_notify_all(const struct carrick_condition *condition);
+
+/**
+ * Frees this process's handle of a condition; for others it goes on. NULL does nothing. Nobody else may be inside a call on
+ * it. Since 0.1.
+ */
+void carrick_condition_free(struct carrick_condition *condition);
+
+/**
  * Fills a format with the defaults of multiprocessing; set kind to change it.
  * Codes: E_NULL. ANY thread. Since 0.1.
  */
@@ -1049,6 +1236,60 @@ carrick_status carrick_datagram_close(const struct carrick_datagram *datagram);
 void carrick_datagram_free(struct carrick_datagram *datagram);
 
 /**
+ * Makes an event that is not set. out_event is OWNED.
+ * Codes: E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_event_new(struct carrick_event **out_event);
+
+/**
+ * The event that another process made: what its carrick_event_place gave. fd is CONSUMED. out_event is OWNED.
+ * Codes: E_INVALID (something else is there, or one of another version), E_CORRUPT, E_NOMEMORY, E_OS (EBADF), E_NULL.
+ * ANY thread. Since 0.1.
+ */
+carrick_status carrick_event_attach(int32_t fd,
+                                    uint32_t slot,
+                                    struct carrick_event **out_event);
+
+/**
+ * What another process needs for carrick_event_attach: a descriptor, BORROWED until the event is freed, to be inherited or
+ * sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_event_place(const struct carrick_event *event,
+                                   int32_t *out_fd,
+                                   uint32_t *out_slot);
+
+/**
+ * Sets the event: all who wait go on, and nobody waits until it is cleared.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_event_set(const struct carrick_event *event);
+
+/**
+ * Clears the event.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_event_clear(const struct carrick_event *event);
+
+/**
+ * Whether the event is set, at this moment: 1 or 0.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_event_is_set(const struct carrick_event *event, int32_t *out_is_set);
+
+/**
+ * Waits until the event is set.
+ * Codes: E_WOULD_BLOCK (only with timeout 0), E_TIMEOUT, E_INTERRUPTED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_event_wait(const struct carrick_event *event, int64_t timeout_ns);
+
+/**
+ * Frees this process's handle of an event; for others it goes on. NULL does nothing. Nobody else may be inside a call on
+ * it. Since 0.1.
+ */
+void carrick_event_free(struct carrick_event *event);
+
+/**
  * Makes a gate, OWNED; options are BORROWED for the call. Their deadline is that of each handshake.
  * Codes: E_INVALID, E_VERSION, E_UNKNOWN_DIGEST, E_OS (EMFILE), E_NULL. ANY thread. Since 0.1.
  */
@@ -1146,6 +1387,67 @@ carrick_status carrick_listener_close(const struct carrick_listener *listener);
  * Since 0.1.
  */
 void carrick_listener_free(struct carrick_listener *listener);
+
+/**
+ * Fills lock options with the defaults.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_lock_options_init(struct carrick_lock_options *out_options);
+
+/**
+ * Makes a free lock. options may be NULL (a plain one). out_lock is OWNED.
+ * Codes: E_INVALID, E_VERSION, E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_lock_new(const struct carrick_lock_options *options, struct carrick_lock **out_lock);
+
+/**
+ * The lock that another process made: what its carrick_lock_place gave. fd is CONSUMED. options may be NULL (a plain
+ * one); recursive is to be as it was made. out_lock is OWNED.
+ * Codes: E_INVALID (something else is there, or one of another kind or version), E_CORRUPT, E_VERSION, E_NOMEMORY, E_OS
+ * (EBADF), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_lock_attach(int32_t fd,
+                                   uint32_t slot,
+                                   const struct carrick_lock_options *options,
+                                   struct carrick_lock **out_lock);
+
+/**
+ * What another process needs for carrick_lock_attach: a descriptor, BORROWED until the lock is freed, to be inherited or
+ * sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_lock_place(const struct carrick_lock *lock,
+                                  int32_t *out_fd,
+                                  uint32_t *out_slot);
+
+/**
+ * Takes the lock, waiting for it. E_OWNER_DIED says that it IS taken, from a holder that died: what it guards may be half
+ * changed.
+ * Codes: E_OWNER_DIED, E_WOULD_BLOCK (only with timeout 0), E_TIMEOUT, E_INTERRUPTED, E_STATE (recursive: taken 2^32
+ * times), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_lock_acquire(const struct carrick_lock *lock,
+                                    int64_t timeout_ns);
+
+/**
+ * Gives the lock up, whichever thread or process holds it; a recursive one is given up by its holder, as often as it was
+ * taken.
+ * Codes: E_INVALID (it is free), E_STATE (recursive: the calling thread does not hold it), E_NULL. ANY thread.
+ * Since 0.1.
+ */
+carrick_status carrick_lock_release(const struct carrick_lock *lock);
+
+/**
+ * Whether somebody holds the lock, at this moment: 1 or 0. A holder that has died holds it still.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_lock_is_locked(const struct carrick_lock *lock, int32_t *out_is_locked);
+
+/**
+ * Frees this process's handle of a lock; for others it goes on. NULL does nothing. Nobody else may be inside a call on
+ * it. Since 0.1.
+ */
+void carrick_lock_free(struct carrick_lock *lock);
 
 /**
  * Makes an empty poller, OWNED.
@@ -1361,6 +1663,58 @@ carrick_status carrick_request_connection(const struct carrick_request *request,
  * Codes: E_NULL. ONE thread. Since 0.1.
  */
 carrick_status carrick_request_close(const struct carrick_request *request);
+
+/**
+ * Makes a semaphore with value units that never has more than max_value (at most CARRICK_SEMAPHORE_MAX). out_semaphore is
+ * OWNED.
+ * Codes: E_INVALID (value over max_value, or that over the limit), E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread.
+ * Since 0.1.
+ */
+carrick_status carrick_semaphore_new(uint32_t value,
+                                     uint32_t max_value,
+                                     struct carrick_semaphore **out_semaphore);
+
+/**
+ * The semaphore that another process made: what its carrick_semaphore_place gave. fd is CONSUMED. out_semaphore is OWNED.
+ * Codes: E_INVALID (something else is there, or one of another version), E_CORRUPT, E_NOMEMORY, E_OS (EBADF), E_NULL.
+ * ANY thread. Since 0.1.
+ */
+carrick_status carrick_semaphore_attach(int32_t fd,
+                                        uint32_t slot,
+                                        struct carrick_semaphore **out_semaphore);
+
+/**
+ * What another process needs for carrick_semaphore_attach: a descriptor, BORROWED until the semaphore is freed, to be inherited or
+ * sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_semaphore_place(const struct carrick_semaphore *semaphore,
+                                       int32_t *out_fd,
+                                       uint32_t *out_slot);
+
+/**
+ * Takes a unit, waiting for one.
+ * Codes: E_WOULD_BLOCK (only with timeout 0), E_TIMEOUT, E_INTERRUPTED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_semaphore_acquire(const struct carrick_semaphore *semaphore, int64_t timeout_ns);
+
+/**
+ * Gives count units at once.
+ * Codes: E_INVALID (it would have more than it may have; nothing was given), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_semaphore_release(const struct carrick_semaphore *semaphore, uint32_t count);
+
+/**
+ * How many units there are, at this moment.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_semaphore_value(const struct carrick_semaphore *semaphore, uint32_t *out_value);
+
+/**
+ * Frees this process's handle of a semaphore; for others it goes on. NULL does nothing. Nobody else may be inside a call on
+ * it. Since 0.1.
+ */
+void carrick_semaphore_free(struct carrick_semaphore *semaphore);
 
 /**
  * Binds a server with a blocking handler per connection; options may be NULL. out_server is OWNED. user_data is

@@ -5,8 +5,10 @@
 //! memory as the length beside it says, valid for the call, and outputs are not read by others meanwhile.
 
 use crate::handle::null;
+use carrick::sync::Place;
 use carrick::{Error, Kind, Result};
 use std::ffi::c_char;
+use std::os::fd::AsRawFd;
 
 /// `(NULL, 0)` is empty; NULL with a length is an error.
 pub(crate) fn bytes<'a>(data: *const u8, len: usize, operation: &'static str) -> Result<&'a [u8]> {
@@ -78,6 +80,15 @@ pub(crate) fn tell_needed(error: &Error, out_len: *mut usize) {
     if let Some(needed) = error.needed() {
         write(out_len, usize::try_from(needed).unwrap_or(usize::MAX));
     }
+}
+
+/// Writes where in shared memory something is.
+pub(crate) fn give_place(place: &Place<'_>, out_fd: *mut i32, out_slot: *mut u32) -> Result<()> {
+    output(out_fd, "out_fd", "get place")?;
+    output(out_slot, "out_slot", "get place")?;
+    write(out_fd, place.fd.as_raw_fd());
+    write(out_slot, place.slot);
+    Ok(())
 }
 
 /// Gives memory of the library to C, which owns it until [`take_bytes`].

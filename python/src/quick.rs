@@ -92,11 +92,8 @@ fn slowly(
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     let call = |py: Python<'_>| -> PyResult<*mut ffi::PyObject> {
-        let names = if names.is_null() {
-            PyTuple::empty(py)
-        } else {
-            object(py, names).cast_into::<PyTuple>()?
-        };
+        let names =
+            if names.is_null() { PyTuple::empty(py) } else { object(py, names).cast_into::<PyTuple>()? };
         let positional = usize::try_from(nargs)?;
         let given = if args.is_null() {
             &[]
@@ -147,12 +144,8 @@ fn add(
     flags: i32,
     doc: &'static CStr,
 ) -> PyResult<()> {
-    let definition = ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: function,
-        ml_flags: flags,
-        ml_doc: doc.as_ptr(),
-    };
+    let definition =
+        ffi::PyMethodDef { ml_name: name.as_ptr(), ml_meth: function, ml_flags: flags, ml_doc: doc.as_ptr() };
     let class = py.get_type::<SemLock>();
     let definition: *mut _ = Box::leak(Box::new(definition));
     // SAFETY: the definition lives for ever, and its function has the signature that its flags say.

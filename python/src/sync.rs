@@ -135,7 +135,8 @@ impl SemLock {
 
 fn warn_owner_died(py: Python<'_>) -> PyResult<()> {
     let class = py.import("carrick")?.getattr("OwnerDiedWarning")?;
-    let text = "the process that held this lock died while holding it: what the lock guards may be half changed";
+    let text =
+        "the process that held this lock died while holding it: what the lock guards may be half changed";
     py.import("warnings")?.call_method1("warn", (text, class, 2)).map(drop)
 }
 

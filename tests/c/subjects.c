@@ -51,6 +51,12 @@ void make_subjects(struct subjects *s)
     OK(carrick_queue_options_init(&s->queue_options));
     s->queue_options.selectable = 1;
     OK(carrick_queue_new(&s->queue_options, &s->queue));
+    OK(carrick_lock_options_init(&s->lock_options));
+    OK(carrick_lock_new(&s->lock_options, &s->lock));
+    OK(carrick_semaphore_new(1, 5, &s->semaphore));
+    OK(carrick_condition_new(&s->condition));
+    OK(carrick_event_new(&s->event));
+    OK(carrick_barrier_new(2, &s->barrier));
     OK(carrick_message_server_bind(CARRICK_TEXT("127.0.0.1:0"), NULL, message_handler, NULL, NULL, &s->server));
 }
 
@@ -65,6 +71,11 @@ void free_subjects(struct subjects *s)
     carrick_mac_free(s->mac);
     carrick_gate_free(s->gate);
     carrick_queue_free(s->queue);
+    carrick_lock_free(s->lock);
+    carrick_semaphore_free(s->semaphore);
+    carrick_condition_free(s->condition);
+    carrick_event_free(s->event);
+    carrick_barrier_free(s->barrier);
     carrick_server_free(s->server);
 }
 

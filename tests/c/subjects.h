@@ -14,6 +14,11 @@ struct subjects {
     carrick_mac *mac;
     carrick_gate *gate;
     carrick_queue *queue;
+    carrick_lock *lock;
+    carrick_semaphore *semaphore;
+    carrick_condition *condition;
+    carrick_event *event;
+    carrick_barrier *barrier;
     carrick_server *server;
     /* Only inside a handler. */
     const carrick_request *request;
@@ -24,6 +29,7 @@ struct subjects {
     carrick_format format;
     carrick_listen_options listen;
     carrick_queue_options queue_options;
+    carrick_lock_options lock_options;
     carrick_stream_server_options stream_server;
     carrick_message_server_options message_server;
     carrick_slice parts[1];

@@ -72,7 +72,8 @@ impl Arena {
 
 impl State {
     fn take<T: Shared>(&mut self, operation: &'static str) -> Result<(Arc<Segment>, u32)> {
-        let shelf = self.shelves.get_mut(T::Size::SHELF).ok_or_else(|| Error::new(Kind::Invalid, operation))?;
+        let shelf =
+            self.shelves.get_mut(T::Size::SHELF).ok_or_else(|| Error::new(Kind::Invalid, operation))?;
         while let Some((segment, index)) = shelf.free.pop() {
             if let Some(segment) = segment.upgrade() {
                 return Ok((segment, index));
@@ -166,18 +167,22 @@ impl<T: Shared> Deref for Slot<T> {
 impl<T: Shared> Drop for Slot<T> {
     fn drop(&mut self) {
         let Some((generation, forks)) = self.made else { return };
-        let seen = *self.handed_over.get_mut() || generation != sys::generation() || forks != sys::forks();
-        if seen {
+        if generation != sys::generation() {
             return;
         }
-        for word in self.segment.words::<T::Size>(self.index) {
-            word.store(0, Ordering::Relaxed);
-        }
         let mut state = Arena::current().state();
-        if let Some(shelf) = state.shelves.get_mut(T::Size::SHELF)
-            && shelf.free.len() < REMEMBERED
-        {
+        let Some(shelf) = state.shelves.get_mut(T::Size::SHELF) else { return };
+        let seen = *self.handed_over.get_mut() || forks != sys::forks();
+        if !seen && shelf.free.len() < REMEMBERED {
+            for word in self.segment.words::<T::Size>(self.index) {
+                word.store(0, Ordering::Relaxed);
+            }
             shelf.free.push((Arc::downgrade(&self.segment), self.index));
+        }
+        // The last one turns off the light: this slot and the shelf are all that know of the segment.
+        let is_current = shelf.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.segment));
+        if is_current && Arc::strong_count(&self.segment) == 2 {
+            *shelf = Shelf::default();
         }
     }
 }
@@ -207,7 +212,11 @@ pub(crate) fn attach<T: Shared>(from: Memory, index: u32, operation: &'static st
     drop(state);
     let found = segment.words::<T::Size>(index).first().map(|tag| tag.load(Ordering::Acquire));
     if found != Some(T::TAG) {
-        return Err(Error::with_detail(Kind::Invalid, operation, format!("slot {index} holds no {}", T::NAME)));
+        return Err(Error::with_detail(
+            Kind::Invalid,
+            operation,
+            format!("slot {index} holds no {}", T::NAME),
+        ));
     }
     Slot::over(segment, index, None, operation)
 }

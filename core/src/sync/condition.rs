@@ -151,7 +151,9 @@ impl Condition {
         let restored = loop {
             match lock.restore(depth) {
                 // The first signal ends the wait; the second one, too, the taking of the lock.
-                Err(error) if error.kind() == Kind::Interrupted && !is_interrupted(&waited) => waited = Err(error),
+                Err(error) if error.kind() == Kind::Interrupted && !is_interrupted(&waited) => {
+                    waited = Err(error)
+                }
                 other => break other,
             }
         };

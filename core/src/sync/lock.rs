@@ -15,7 +15,7 @@ const RELEASE: &str = "release lock";
 
 /// A lock in shared memory. The mutex is the truth; the words after it are written by its holder only.
 #[repr(C)]
-pub(super) struct LockWords {
+pub(super) struct LockWords<const RECURSIVE: bool> {
     tag: AtomicU64,
     mutex: Mutex,
     /// The thread that took it.
@@ -27,13 +27,13 @@ pub(super) struct LockWords {
 }
 
 // SAFETY: repr(C) of atomics and of a word of one, of 32 bytes, with the tag first.
-unsafe impl Shared for LockWords {
+unsafe impl<const RECURSIVE: bool> Shared for LockWords<RECURSIVE> {
     type Size = Small;
-    const TAG: u64 = u64::from_le_bytes(*b"ck-lock\x01");
-    const NAME: &'static str = "lock";
+    const TAG: u64 = u64::from_le_bytes(if RECURSIVE { *b"ck-rlck\x01" } else { *b"ck-lock\x01" });
+    const NAME: &'static str = if RECURSIVE { "recursive lock" } else { "plain lock" };
 }
 
-impl LockWords {
+impl<const RECURSIVE: bool> LockWords<RECURSIVE> {
     fn is_mine(&self) -> bool {
         self.mutex.is_mine() && self.thread.load(Ordering::Relaxed) == sys::thread_mark()
     }
@@ -115,7 +115,7 @@ impl<G> From<LockError<G>> for Error {
 }
 
 macro_rules! lock_type {
-    ($name:ident, $guard:ident) => {
+    ($name:ident, $guard:ident, $recursive:literal) => {
         impl $name {
             /// A free lock.
             ///
@@ -125,7 +125,7 @@ macro_rules! lock_type {
                 Slot::new("make lock", |_| ()).map(Self::over)
             }
 
-            fn over(slot: Slot<LockWords>) -> Self {
+            fn over(slot: Slot<LockWords<$recursive>>) -> Self {
                 Self { slot, spin: Spin::new(), policy: OnOwnerDeath::TakeOver }
             }
 
@@ -202,7 +202,7 @@ macro_rules! lock_type {
 /// ```
 #[derive(Debug)]
 pub struct Lock {
-    slot: Slot<LockWords>,
+    slot: Slot<LockWords<false>>,
     spin: Spin,
     policy: OnOwnerDeath,
 }
@@ -212,7 +212,7 @@ pub struct Lock {
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct LockGuard<'a>(&'a Lock);
 
-lock_type!(Lock, LockGuard);
+lock_type!(Lock, LockGuard, false);
 super::handed_over!(Lock, "lock");
 
 impl Lock {
@@ -260,7 +260,7 @@ impl Lock {
 /// ```
 #[derive(Debug)]
 pub struct RLock {
-    slot: Slot<LockWords>,
+    slot: Slot<LockWords<true>>,
     spin: Spin,
     policy: OnOwnerDeath,
 }
@@ -270,8 +270,8 @@ pub struct RLock {
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct RLockGuard<'a>(&'a RLock);
 
-lock_type!(RLock, RLockGuard);
-super::handed_over!(RLock, "lock");
+lock_type!(RLock, RLockGuard, true);
+super::handed_over!(RLock, "recursive lock");
 
 impl RLock {
     /// Takes the lock, waiting for it until the deadline; [`release`](Self::release) is the calling thread's to

@@ -35,7 +35,8 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// one core only, it cannot let go meanwhile.
 fn looks() -> u32 {
     static LOOKS: OnceLock<u32> = OnceLock::new();
-    *LOOKS.get_or_init(|| if std::thread::available_parallelism().is_ok_and(|n| n.get() > 1) { 200 } else { 0 })
+    *LOOKS
+        .get_or_init(|| if std::thread::available_parallelism().is_ok_and(|n| n.get() > 1) { 200 } else { 0 })
 }
 
 /// A lock that takes no memory but its word, which starts as 0. It has no guard: who locks unlocks.
@@ -140,8 +141,7 @@ impl Mutex {
                 continue;
             }
             if word & WAITED == 0 {
-                let marked =
-                    self.0.compare_exchange(word, word | WAITED, Ordering::SeqCst, Ordering::SeqCst);
+                let marked = self.0.compare_exchange(word, word | WAITED, Ordering::SeqCst, Ordering::SeqCst);
                 if marked.is_err() {
                     continue;
                 }

@@ -33,8 +33,6 @@ pub(crate) struct Test {
 impl Test {
     pub(crate) fn begin() -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        // The library keeps the memory that locks live in, once it has it.
-        drop((carrick::sync::Event::new(), carrick::sync::Condition::new()));
         let name = std::thread::current().name().unwrap_or("test").to_owned();
         let (sender, receiver) = channel();
         let dog = std::thread::spawn(move || {
@@ -56,7 +54,7 @@ impl Drop for Test {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             eventually("descriptors, server threads and children are gone", || {
-                same_fds(&open_fds(), &self.before) && server_threads() == 0 && no_children()
+                open_fds().keys().eq(self.before.keys()) && server_threads() == 0 && no_children()
             });
         }
         if let Some((stop, dog)) = self.stop.take() {
@@ -95,15 +93,6 @@ pub(crate) fn open_fds() -> BTreeMap<i32, String> {
         }
     }
     open
-}
-
-/// Whether the descriptors are the same; those of memory for locks may have other numbers.
-fn same_fds(now: &BTreeMap<i32, String>, before: &BTreeMap<i32, String>) -> bool {
-    let is_memory = |target: &str| target.starts_with("/memfd:carrick");
-    let others = |all: &BTreeMap<i32, String>| -> Vec<i32> {
-        all.iter().filter(|(_, target)| !is_memory(target)).map(|(fd, _)| *fd).collect()
-    };
-    now.len() == before.len() && others(now) == others(before)
 }
 
 /// How many threads of servers this process has.

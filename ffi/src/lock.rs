@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Locks.
+
+use crate::boundary::{boundary, on};
+use crate::handle::{free, give, opaque};
+use crate::memory::{flag, give_place, options, output, write};
+use crate::status::carrick_status;
+use crate::stream::adopt;
+use carrick::sync::{Lock, Memory, OnOwnerDeath, Place, RLock, Taken};
+use carrick::{Deadline, Error, Kind, Result};
+use std::os::fd::OwnedFd;
+
+/// Either kind of lock.
+pub enum AnyLock {
+    /// Anybody may release it.
+    Plain(Lock),
+    /// Its holder may take it again.
+    Recursive(RLock),
+}
+
+/// A lock for threads and processes. Who waits for one whose holder has died gets it within 100 ms, with E_OWNER_DIED. A
+/// child made by fork may go on using it; another program attaches to it. Thread word: ANY; a recursive one is released
+/// by the thread that took it.
+pub struct carrick_lock {
+    _opaque: [u8; 0],
+}
+opaque!(carrick_lock => AnyLock, b"ck-lock_");
+
+/// Take the lock over from a holder that has died: carrick_lock_acquire returns E_OWNER_DIED, with the lock held.
+pub const CARRICK_ON_OWNER_DEATH_TAKE_OVER: i32 = 0;
+/// Wait on: somebody else will release the lock.
+pub const CARRICK_ON_OWNER_DEATH_WAIT: i32 = 1;
+
+/// What kind of lock, and what this handle's waits do. Fill it with carrick_lock_options_init.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct carrick_lock_options {
+    /// The size of this struct, set by _init.
+    pub struct_size: usize,
+    /// The thread that holds it may take it again, and alone may release it: 0 or 1 (0).
+    pub recursive: i32,
+    /// CARRICK_ON_OWNER_DEATH_TAKE_OVER or _WAIT (TAKE_OVER).
+    pub on_owner_death: i32,
+}
+
+impl carrick_lock_options {
+    fn defaults() -> Self {
+        Self {
+            struct_size: size_of::<Self>(),
+            recursive: 0,
+            on_owner_death: CARRICK_ON_OWNER_DEATH_TAKE_OVER,
+        }
+    }
+}
+
+impl AnyLock {
+    fn make(
+        given: *const carrick_lock_options,
+        operation: &'static str,
+        plain: impl FnOnce() -> Result<Lock>,
+        recursive: impl FnOnce() -> Result<RLock>,
+    ) -> Result<Self> {
+        let given = options(given, carrick_lock_options::defaults(), operation)?;
+        let policy = match given.on_owner_death {
+            CARRICK_ON_OWNER_DEATH_TAKE_OVER => OnOwnerDeath::TakeOver,
+            CARRICK_ON_OWNER_DEATH_WAIT => OnOwnerDeath::Wait,
+            other => {
+                let detail = format!("on_owner_death {other}; it is 0 or 1");
+                return Err(Error::with_detail(Kind::Invalid, operation, detail));
+            }
+        };
+        Ok(if flag(given.recursive, "recursive", operation)? {
+            Self::Recursive(recursive()?.on_owner_death(policy))
+        } else {
+            Self::Plain(plain()?.on_owner_death(policy))
+        })
+    }
+
+    fn place(&self) -> Place<'_> {
+        match self {
+            Self::Plain(lock) => lock.place(),
+            Self::Recursive(lock) => lock.place(),
+        }
+    }
+}
+
+/// Fills lock options with the defaults.
+/// Codes: E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_lock_options_init(out_options: *mut carrick_lock_options) -> carrick_status {
+    boundary("init lock options", || {
+        output(out_options, "out_options", "init lock options")?;
+        write(out_options, carrick_lock_options::defaults());
+        Ok(())
+    })
+}
+
+/// Makes a free lock. options may be NULL (a plain one). out_lock is OWNED.
+/// Codes: E_INVALID, E_VERSION, E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_lock_new(
+    options: *const carrick_lock_options,
+    out_lock: *mut *mut carrick_lock,
+) -> carrick_status {
+    boundary("make lock", || {
+        output(out_lock, "out_lock", "make lock")?;
+        write(out_lock, give(AnyLock::make(options, "make lock", Lock::new, RLock::new)?));
+        Ok(())
+    })
+}
+
+/// The lock that another process made: what its carrick_lock_place gave. fd is CONSUMED. options may be NULL (a plain
+/// one); recursive is to be as it was made. out_lock is OWNED.
+/// Codes: E_INVALID (something else is there, or one of another kind or version), E_CORRUPT, E_VERSION, E_NOMEMORY, E_OS
+/// (EBADF), E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_lock_attach(
+    fd: i32,
+    slot: u32,
+    options: *const carrick_lock_options,
+    out_lock: *mut *mut carrick_lock,
+) -> carrick_status {
+    const OPERATION: &str = "attach lock";
+    let attach = |fd: OwnedFd| {
+        let memory = std::cell::Cell::new(Some(Memory::File(fd)));
+        let take = || memory.take().ok_or_else(|| Error::new(Kind::Invalid, OPERATION));
+        let plain = || Lock::attach(take()?, slot);
+        AnyLock::make(options, OPERATION, plain, || RLock::attach(take()?, slot))
+    };
+    boundary(OPERATION, || {
+        output(out_lock, "out_lock", OPERATION)?;
+        write(out_lock, give(adopt(fd, OPERATION, attach)?));
+        Ok(())
+    })
+}
+
+/// What another process needs for carrick_lock_attach: a descriptor, BORROWED until the lock is freed, to be inherited or
+/// sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+/// Codes: E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_lock_place(
+    lock: *const carrick_lock,
+    out_fd: *mut i32,
+    out_slot: *mut u32,
+) -> carrick_status {
+    on(lock, "get place", |lock| give_place(&lock.place(), out_fd, out_slot))
+}
+
+/// Takes the lock, waiting for it. E_OWNER_DIED says that it IS taken, from a holder that died: what it guards may be half
+/// changed.
+/// Codes: E_OWNER_DIED, E_WOULD_BLOCK (only with timeout 0), E_TIMEOUT, E_INTERRUPTED, E_STATE (recursive: taken 2^32
+/// times), E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_lock_acquire(lock: *const carrick_lock, timeout_ns: i64) -> carrick_status {
+    on(lock, "acquire lock", |lock| {
+        let deadline = Deadline::from_nanos(timeout_ns);
+        let taken = match lock {
+            AnyLock::Plain(lock) => lock.acquire(deadline)?,
+            AnyLock::Recursive(lock) => lock.acquire(deadline)?,
+        };
+        if taken == Taken::FromDead { Err(Error::new(Kind::OwnerDied, "acquire lock")) } else { Ok(()) }
+    })
+}
+
+/// Gives the lock up, whichever thread or process holds it; a recursive one is given up by its holder, as often as it was
+/// taken.
+/// Codes: E_INVALID (it is free), E_STATE (recursive: the calling thread does not hold it), E_NULL. ANY thread.
+/// Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_lock_release(lock: *const carrick_lock) -> carrick_status {
+    on(lock, "release lock", |lock| match lock {
+        AnyLock::Plain(lock) => lock.release(),
+        AnyLock::Recursive(lock) => lock.release(),
+    })
+}
+
+/// Whether somebody holds the lock, at this moment: 1 or 0. A holder that has died holds it still.
+/// Codes: E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_lock_is_locked(
+    lock: *const carrick_lock,
+    out_is_locked: *mut i32,
+) -> carrick_status {
+    on(lock, "ask lock", |lock| {
+        output(out_is_locked, "out_is_locked", "ask lock")?;
+        write(
+            out_is_locked,
+            i32::from(match lock {
+                AnyLock::Plain(lock) => lock.is_locked(),
+                AnyLock::Recursive(lock) => lock.is_locked(),
+            }),
+        );
+        Ok(())
+    })
+}
+
+/// Frees this process's handle of a lock; for others it goes on. NULL does nothing. Nobody else may be inside a call on
+/// it. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_lock_free(lock: *mut carrick_lock) {
+    let _ = boundary("free", || {
+        free(lock);
+        Ok(())
+    });
+}

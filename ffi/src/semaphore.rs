@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Counting semaphores.
+
+use crate::boundary::{boundary, on};
+use crate::handle::{free, give, opaque};
+use crate::memory::{give_place, output, write};
+use crate::status::carrick_status;
+use crate::stream::adopt;
+use carrick::Deadline;
+use carrick::sync::Semaphore;
+
+/// A number of units for threads and processes: taking one waits until there is one. The units that a process has taken
+/// are gone if it is killed. A child made by fork may go on using it; another program attaches to it. Thread word: ANY.
+pub struct carrick_semaphore {
+    _opaque: [u8; 0],
+}
+opaque!(carrick_semaphore => Semaphore, b"ck-semap");
+
+/// The most units that a semaphore can have.
+pub const CARRICK_SEMAPHORE_MAX: u32 = 0x7fff_ffff;
+
+/// Makes a semaphore with value units that never has more than max_value (at most CARRICK_SEMAPHORE_MAX). out_semaphore is
+/// OWNED.
+/// Codes: E_INVALID (value over max_value, or that over the limit), E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread.
+/// Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_semaphore_new(
+    value: u32,
+    max_value: u32,
+    out_semaphore: *mut *mut carrick_semaphore,
+) -> carrick_status {
+    boundary("make semaphore", || {
+        output(out_semaphore, "out_semaphore", "make semaphore")?;
+        write(out_semaphore, give(Semaphore::bounded(value, max_value)?));
+        Ok(())
+    })
+}
+
+/// The semaphore that another process made: what its carrick_semaphore_place gave. fd is CONSUMED. out_semaphore is OWNED.
+/// Codes: E_INVALID (something else is there, or one of another version), E_CORRUPT, E_NOMEMORY, E_OS (EBADF), E_NULL.
+/// ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_semaphore_attach(
+    fd: i32,
+    slot: u32,
+    out_semaphore: *mut *mut carrick_semaphore,
+) -> carrick_status {
+    const OPERATION: &str = "attach semaphore";
+    boundary(OPERATION, || {
+        output(out_semaphore, "out_semaphore", OPERATION)?;
+        write(out_semaphore, give(adopt(fd, OPERATION, |fd| Semaphore::attach(fd, slot))?));
+        Ok(())
+    })
+}
+
+/// What another process needs for carrick_semaphore_attach: a descriptor, BORROWED until the semaphore is freed, to be inherited or
+/// sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+/// Codes: E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_semaphore_place(
+    semaphore: *const carrick_semaphore,
+    out_fd: *mut i32,
+    out_slot: *mut u32,
+) -> carrick_status {
+    on(semaphore, "get place", |semaphore| give_place(&semaphore.place(), out_fd, out_slot))
+}
+
+/// Takes a unit, waiting for one.
+/// Codes: E_WOULD_BLOCK (only with timeout 0), E_TIMEOUT, E_INTERRUPTED, E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_semaphore_acquire(
+    semaphore: *const carrick_semaphore,
+    timeout_ns: i64,
+) -> carrick_status {
+    on(semaphore, "acquire semaphore", |semaphore| semaphore.acquire(Deadline::from_nanos(timeout_ns)))
+}
+
+/// Gives count units at once.
+/// Codes: E_INVALID (it would have more than it may have; nothing was given), E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_semaphore_release(
+    semaphore: *const carrick_semaphore,
+    count: u32,
+) -> carrick_status {
+    on(semaphore, "release semaphore", |semaphore| semaphore.release_many(count))
+}
+
+/// How many units there are, at this moment.
+/// Codes: E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_semaphore_value(
+    semaphore: *const carrick_semaphore,
+    out_value: *mut u32,
+) -> carrick_status {
+    on(semaphore, "ask semaphore", |semaphore| {
+        output(out_value, "out_value", "ask semaphore")?;
+        write(out_value, semaphore.value());
+        Ok(())
+    })
+}
+
+/// Frees this process's handle of a semaphore; for others it goes on. NULL does nothing. Nobody else may be inside a call on
+/// it. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_semaphore_free(semaphore: *mut carrick_semaphore) {
+    let _ = boundary("free", || {
+        free(semaphore);
+        Ok(())
+    });
+}
