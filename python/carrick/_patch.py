@@ -2,9 +2,9 @@
 """Putting carrick's modules in place of the standard ones.
 
 The package ``multiprocessing`` stays CPython's and its leaves ``connection``, ``queues`` and ``synchronize`` are
-exchanged: contexts,
-processes and all who import late find ours. Modules that looked them up before are given ours too. Children made by
-fork inherit all this; those made by spawn and the fork server are started with the patch before anything else.
+exchanged: contexts, processes and all who import late find ours. Modules that looked them up before are given ours
+too. Children made by fork inherit all this; those made by spawn and the fork server are started with the patch before
+anything else.
 """
 
 import os
@@ -25,8 +25,8 @@ def is_patched() -> bool:
 def patch(*, hmac_default: str | None = None) -> None:
     """Put carrick's modules in place of the standard library's, in this process and its future children.
 
-    ``hmac``, ``socketserver``, and ``multiprocessing``'s ``connection``, ``queues`` and ``synchronize`` are exchanged; what is
-    imported from them later, and what CPython's own modules took from them before, is carrick's. Names that a
+    ``hmac``, ``socketserver``, and ``multiprocessing``'s ``connection``, ``queues`` and ``synchronize`` are exchanged;
+    what is imported from them later, and what CPython's own modules took from them before, is carrick's. Names that a
     program imported before stay as they are: call it first. Calling it again does nothing.
 
     ``hmac_default`` names the digest that ``hmac.new(key, msg)`` means; None, as in the standard library, makes

@@ -69,7 +69,7 @@ impl SemLock {
             "warn" | "raise" => Ok(OnOwnerDeath::TakeOver),
             "wait" => Ok(OnOwnerDeath::Wait),
             other => {
-                let text = format!("on_owner_death {other:?}; it is one of 'warn', 'raise', 'wait'");
+                let text = format!("on_owner_death '{other}'; it is one of 'warn', 'raise', 'wait'");
                 Err(PyValueError::new_err(text))
             }
         }

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -47,6 +49,14 @@ def _children() -> bool:
     return True
 
 
+def _stop_helpers() -> None:
+    """End the processes that multiprocessing keeps for its start methods."""
+    for name, helper in (("forkserver", "_forkserver"), ("resource_tracker", "_resource_tracker")):
+        module = sys.modules.get(f"multiprocessing.{name}")
+        if module is not None:
+            getattr(module, helper)._stop()
+
+
 def _gone(leftovers: Callable[[], object]) -> object:
     """What is left after a while; the kernel needs a moment to take away a thread that has been joined."""
     limit = time.monotonic() + SETTLING
@@ -57,8 +67,9 @@ def _gone(leftovers: Callable[[], object]) -> object:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _first_wait() -> None:
-    """What the main thread makes for its first wait, to hear of signals with, it keeps."""
+def _first_ones() -> None:
+    """What is made once and kept: to hear of signals with in a wait, and memory for the first shared value."""
+    multiprocessing.Value("q")
     left, right = connection.Pipe()
     with left, right:
         assert not left.poll(0.001)
@@ -78,6 +89,8 @@ def _nothing_is_left(_watchdog: None) -> Iterator[None]:
     }
     descriptors, threads = _descriptors(), _threads()
     yield
+    gc.collect()
+    _stop_helpers()
     assert not _gone(lambda: threading.active_count() - 1), f"threads are left: {threading.enumerate()}"
     assert not _gone(lambda: _threads() - threads), "threads of Rust's are left"
     assert not _gone(_children), "child processes are left"

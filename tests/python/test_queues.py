@@ -63,16 +63,6 @@ def test_items_go_to_a_child_and_back(method: str) -> None:
     assert [back.get(timeout=WAIT) for _ in items] == items
     child.join()
     assert child.exitcode == 0
-    if method != "fork":
-        stop_helpers()
-
-
-def stop_helpers() -> None:
-    """End the processes that the package keeps for its start methods."""
-    from multiprocessing import forkserver, resource_tracker
-
-    forkserver._forkserver._stop()  # type: ignore[attr-defined]
-    resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
 
 def test_full_and_empty_are_raised_at_once_and_after_a_time() -> None:
@@ -167,8 +157,6 @@ def test_a_codec_says_what_items_are_between_processes(method: str) -> None:
     assert back.get(timeout=WAIT) == {"length": 5}
     assert back.get(timeout=WAIT) == {"length": 100_000}
     child.join()
-    if method != "fork":
-        stop_helpers()
 
 
 def test_what_a_codec_cannot_say_is_reported(capfd: pytest.CaptureFixture[str]) -> None:

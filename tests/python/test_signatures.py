@@ -34,6 +34,8 @@ MORE_PARAMETERS = {
     "connection.deliver_challenge": ("digest_name", "Python 3.12 has it, 3.11 has not"),
     "multiprocessing.Queue": ("codec max_bytes", "what items are between languages, and a limit in bytes"),
     "multiprocessing.JoinableQueue": ("codec max_bytes", "as Queue"),
+    "multiprocessing.Lock": ("on_owner_death", "what to do about a holder that has died"),
+    "multiprocessing.RLock": ("on_owner_death", "as Lock"),
 }
 
 # Signatures that cannot be compared, each with the reason.

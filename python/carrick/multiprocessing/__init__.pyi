@@ -22,6 +22,6 @@ RLock = _default.RLock
 Semaphore = _default.Semaphore
 
 # After our own: what is defined above stays.
-from multiprocessing import *  # type: ignore[assignment]  # noqa: F403  # isort: skip
+from multiprocessing import *  # type: ignore[assignment]  # noqa: E402, F403  # isort: skip
 
 def __getattr__(name: str) -> Any: ...

@@ -18,13 +18,13 @@ from carrick.multiprocessing._handover import give, take
 
 __all__ = ["BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]
 
-RECURSIVE_MUTEX, SEMAPHORE = _standard.RECURSIVE_MUTEX, _standard.SEMAPHORE
+RECURSIVE_MUTEX, SEMAPHORE = 0, 1
 SEM_VALUE_MAX = _carrick.SemLock.SEM_VALUE_MAX
 
 
 def _is_fork(ctx: Any) -> bool:
     if ctx is None:
-        ctx = context._default_context.get_context()  # type: ignore[attr-defined]
+        ctx = context._default_context.get_context()
     return bool(ctx.get_start_method() == "fork")
 
 
@@ -52,10 +52,10 @@ class SemLock(_standard.SemLock):
 
     def _set(self, semlock: "_carrick.SemLock") -> None:
         self._semlock = semlock
-        self.acquire = semlock.acquire
-        self.release = semlock.release
+        self.acquire = semlock.acquire  # type: ignore[method-assign]
+        self.release = semlock.release  # type: ignore[method-assign]
         self.__enter__ = semlock.__enter__  # type: ignore[method-assign]
-        self.__exit__ = semlock.__exit__  # type: ignore[method-assign,assignment]
+        self.__exit__ = semlock.__exit__  # type: ignore[method-assign]
 
     def __getstate__(self) -> Any:
         _check_spawning(self)
@@ -134,8 +134,8 @@ class Condition(_standard.Condition):
         self._sleeping_count: Any = _Count(condition.waiting)
         self._woken_count: Any = _Count(int)
         self._wait_semaphore: Any = _Count(int)
-        self.acquire = lock.acquire
-        self.release = lock.release
+        self.acquire = lock.acquire  # type: ignore[method-assign]
+        self.release = lock.release  # type: ignore[method-assign]
         self.__enter__ = lock.__enter__  # type: ignore[method-assign]
         self.__exit__ = lock.__exit__  # type: ignore[method-assign]
 
@@ -176,7 +176,7 @@ class Event(_standard.Event):
         self.is_set = event.is_set  # type: ignore[method-assign]
         self.set = event.set  # type: ignore[method-assign]
         self.clear = event.clear  # type: ignore[method-assign]
-        self.wait = event.wait  # type: ignore[method-assign,assignment]
+        self.wait = event.wait  # type: ignore[method-assign]
 
     def __getstate__(self) -> Any:
         _check_spawning(self)
@@ -193,9 +193,7 @@ class Barrier(_standard.Barrier):
     A party that is killed while it waits breaks the barrier for the others.
     """
 
-    def __init__(
-        self, parties: int, action: Any = None, timeout: float | None = None, *, ctx: Any
-    ) -> None:
+    def __init__(self, parties: int, action: Any = None, timeout: float | None = None, *, ctx: Any) -> None:
         if parties < 1:
             raise ValueError("parties must be > 0")
         self._is_fork_ctx = _is_fork(ctx)
