@@ -25,8 +25,8 @@ bench: setup     ## the table of docs/benchmarks.md, measured here, with its plo
 fuzz: setup      ## each fuzz target for a while; ci/fuzz.sh SECONDS for longer
 	@bash ci/fuzz.sh
 
-chaos:           ## ten minutes of kill -9 at processes that share a queue; CARRICK_SOAK=SECONDS for another time
-	@CARRICK_SOAK=$${CARRICK_SOAK:-600} bash ci/chaos.sh
+chaos:           ## ten minutes of kill -9 at processes that share queues and locks; CARRICK_SOAK=SECONDS for another time
+	@CARRICK_SOAK=$${CARRICK_SOAK:-600} bash ci/chaos.sh docs/kill-soak.md
 
 conformance: setup ## CPython's own tests on carrick, on every Python found
 	@bash ci/conformance.sh

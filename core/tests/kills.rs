@@ -2,8 +2,7 @@
 //! Processes that share a queue are killed at random instants: nobody hangs, nothing is delivered twice, torn or
 //! out of order, and nothing is lost but what a killed consumer had in its hands.
 //!
-//! The processes are this program again, as the test `role`, which finds what is shared under /proc. What happens
-//! is written to a file that all append to. `CARRICK_SOAK` is how long to go on, in seconds (5).
+//! What happens is written to a file that all append to. `CARRICK_SOAK` is how long to go on, in seconds (5).
 #![expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 mod support;
@@ -13,12 +12,11 @@ use carrick::queue::{Queue, QueueOptions};
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, Stdio};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 use support::Test;
+use support::actors::{self, Actor, nameless, next, open, path_of, seconds, variable};
 
 const NEVER: Deadline = Deadline::NEVER;
 /// consumer, producer, number.
@@ -44,16 +42,11 @@ fn log(log: &mut File, consumer: u64, item_: &[u8]) {
     log.write_all(&[consumer, producer, number].map(u64::to_le_bytes).concat()).unwrap();
 }
 
-fn variable(name: &str) -> String {
-    std::env::var(name).unwrap()
-}
-
 /// What a child does: everything but its end is up to it.
 #[test]
 #[ignore = "a part of the other test, which starts it"]
 fn role() {
-    let Ok(role) = std::env::var("CARRICK_ROLE") else { return };
-    let open = |name: &str| OpenOptions::new().read(true).write(true).open(variable(name)).unwrap();
+    let Some(role) = actors::role() else { return };
     let queue = Queue::attach(open("CARRICK_QUEUE").into()).unwrap();
     let me: u64 = variable("CARRICK_ID").parse().unwrap();
     if role == "consumer" {
@@ -79,53 +72,18 @@ struct Stage {
     started: u64,
 }
 
-fn path_of(fd: &impl AsFd) -> String {
-    format!("/proc/{}/fd/{}", std::process::id(), fd.as_fd().as_raw_fd())
-}
-
-/// A file with no name.
-fn nameless() -> File {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).custom_flags(libc::O_TMPFILE);
-    options.open(std::env::temp_dir()).unwrap()
-}
-
 impl Stage {
-    fn start(&mut self, role: &str) -> Actor {
+    fn start(&mut self, role: &'static str) -> Actor {
         let id = self.started;
         self.started += 1;
-        let child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "role", "--ignored", "--quiet"])
-            .env("CARRICK_ROLE", role)
-            .env("CARRICK_ID", id.to_string())
-            .env("CARRICK_QUEUE", path_of(&self.queue))
-            .env("CARRICK_LOG", path_of(&self.entries))
-            .env("CARRICK_PUT", path_of(&self.put))
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        Actor { child, consumer: role == "consumer" }
+        let variables = [
+            ("CARRICK_ID", id.to_string()),
+            ("CARRICK_QUEUE", path_of(&self.queue)),
+            ("CARRICK_LOG", path_of(&self.entries)),
+            ("CARRICK_PUT", path_of(&self.put)),
+        ];
+        Actor::start(role, &variables)
     }
-}
-
-struct Actor {
-    child: Child,
-    consumer: bool,
-}
-
-impl Actor {
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        let status = self.child.wait().unwrap();
-        // A panic in it would be another status.
-        assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}");
-    }
-}
-
-/// A generator of numbers that need not be good.
-fn next(seed: &mut u64) -> u64 {
-    *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    *seed >> 33
 }
 
 fn soak(max_items: u64, seconds: u64) {
@@ -141,8 +99,8 @@ fn soak(max_items: u64, seconds: u64) {
     while started.elapsed() < Duration::from_secs(seconds) {
         std::thread::park_timeout(Duration::from_micros(next(&mut seed) % 8000));
         let victim = actors.swap_remove(next(&mut seed) as usize % actors.len());
-        let role = if victim.consumer { "consumer" } else { "producer" };
-        consumer_kills += u64::from(victim.consumer);
+        let role = victim.role;
+        consumer_kills += u64::from(role == "consumer");
         kills += 1;
         victim.kill();
         actors.push(stage.start(role));
@@ -152,7 +110,7 @@ fn soak(max_items: u64, seconds: u64) {
         }
         assert!(moved.elapsed() < Duration::from_secs(20), "hang: nothing was taken for 20 s, {kills} kills");
     }
-    consumer_kills += actors.iter().filter(|actor| actor.consumer).count() as u64;
+    consumer_kills += actors.iter().filter(|actor| actor.role == "consumer").count() as u64;
     actors.into_iter().for_each(Actor::kill);
     // What is left is taken by somebody who is not killed.
     let path = format!("/proc/self/fd/{}", stage.entries.as_raw_fd());
@@ -192,10 +150,6 @@ fn report(stage: &Stage, kills: u64, consumer_kills: u64) {
     );
     std::io::stderr().write_all(text.as_bytes()).unwrap();
     assert!(lost <= consumer_kills, "{lost} items are lost and {consumer_kills} consumers were killed");
-}
-
-fn seconds() -> u64 {
-    std::env::var("CARRICK_SOAK").ok().and_then(|text| text.parse().ok()).unwrap_or(5)
 }
 
 #[test]

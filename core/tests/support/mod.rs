@@ -16,6 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+pub(crate) mod actors;
 pub(crate) mod serving;
 
 /// How long a test may take. It is far more than any needs: it only ends what hangs.
