@@ -904,7 +904,8 @@ carrick_status carrick_auth_options_init(struct carrick_auth_options *out_option
 carrick_status carrick_barrier_new(uint32_t parties, struct carrick_barrier **out_barrier);
 
 /**
- * The barrier that another process made: what its carrick_barrier_place gave. fd is CONSUMED. out_barrier is OWNED.
+ * The barrier that another process made: what its carrick_barrier_place gave. fd is BORROWED
+ * for the call, for many share one. out_barrier is OWNED.
  * Codes: E_INVALID (something else is there, or one of another version), E_CORRUPT, E_NOMEMORY, E_OS (EBADF), E_NULL.
  * ANY thread. Since 0.1.
  */
@@ -974,7 +975,8 @@ void carrick_barrier_free(struct carrick_barrier *barrier);
 carrick_status carrick_condition_new(struct carrick_condition **out_condition);
 
 /**
- * The condition that another process made: what its carrick_condition_place gave. fd is CONSUMED. out_condition is OWNED.
+ * The condition that another process made: what its carrick_condition_place gave. fd is BORROWED
+ * for the call, for many share one. out_condition is OWNED.
  * Codes: E_INVALID (something else is there, or one of another version), E_CORRUPT, E_NOMEMORY, E_OS (EBADF), E_NULL.
  * ANY thread. Since 0.1.
  */
@@ -1242,7 +1244,8 @@ void carrick_datagram_free(struct carrick_datagram *datagram);
 carrick_status carrick_event_new(struct carrick_event **out_event);
 
 /**
- * The event that another process made: what its carrick_event_place gave. fd is CONSUMED. out_event is OWNED.
+ * The event that another process made: what its carrick_event_place gave. fd is BORROWED
+ * for the call, for many share one. out_event is OWNED.
  * Codes: E_INVALID (something else is there, or one of another version), E_CORRUPT, E_NOMEMORY, E_OS (EBADF), E_NULL.
  * ANY thread. Since 0.1.
  */
@@ -1401,7 +1404,8 @@ carrick_status carrick_lock_options_init(struct carrick_lock_options *out_option
 carrick_status carrick_lock_new(const struct carrick_lock_options *options, struct carrick_lock **out_lock);
 
 /**
- * The lock that another process made: what its carrick_lock_place gave. fd is CONSUMED. options may be NULL (a plain
+ * The lock that another process made: what its carrick_lock_place gave. fd is BORROWED
+ * for the call, for many share one. options may be NULL (a plain
  * one); recursive is to be as it was made. out_lock is OWNED.
  * Codes: E_INVALID (something else is there, or one of another kind or version), E_CORRUPT, E_VERSION, E_NOMEMORY, E_OS
  * (EBADF), E_NULL. ANY thread. Since 0.1.
@@ -1675,7 +1679,8 @@ carrick_status carrick_semaphore_new(uint32_t value,
                                      struct carrick_semaphore **out_semaphore);
 
 /**
- * The semaphore that another process made: what its carrick_semaphore_place gave. fd is CONSUMED. out_semaphore is OWNED.
+ * The semaphore that another process made: what its carrick_semaphore_place gave. fd is BORROWED
+ * for the call, for many share one. out_semaphore is OWNED.
  * Codes: E_INVALID (something else is there, or one of another version), E_CORRUPT, E_NOMEMORY, E_OS (EBADF), E_NULL.
  * ANY thread. Since 0.1.
  */

@@ -11,6 +11,7 @@ use carrick::sync::{Barrier, Condition, Event, Lock, Place, Semaphore, Taken};
 use carrick::{Deadline, Error, Kind, Result};
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 use support::actors::{self, Actor, nameless, next, open, path_of, seconds, variable};
@@ -90,19 +91,19 @@ impl Stage {
     }
 
     fn attach() -> Self {
-        fn attached<T>(name: &str, attach: impl Fn(std::os::fd::OwnedFd, u32) -> Result<T>) -> T {
+        fn attached<T>(name: &str, attach: impl Fn(&OwnedFd, u32) -> Result<T>) -> T {
             let told = variable(name);
             let (slot, path) = told.split_once(' ').unwrap();
             let file = File::options().read(true).write(true).open(path).unwrap();
-            attach(file.into(), slot.parse().unwrap()).unwrap()
+            attach(&OwnedFd::from(file), slot.parse().unwrap()).unwrap()
         }
         Self {
             board: Board(open("CARRICK_BOARD")),
-            lock: attached("CARRICK_LOCK", Lock::attach),
-            condition: attached("CARRICK_CONDITION", Condition::attach),
-            semaphore: attached("CARRICK_SEMAPHORE", Semaphore::attach),
-            event: attached("CARRICK_EVENT", Event::attach),
-            barrier: attached("CARRICK_BARRIER", Barrier::attach),
+            lock: attached("CARRICK_LOCK", |fd, slot| Lock::attach(fd, slot)),
+            condition: attached("CARRICK_CONDITION", |fd, slot| Condition::attach(fd, slot)),
+            semaphore: attached("CARRICK_SEMAPHORE", |fd, slot| Semaphore::attach(fd, slot)),
+            event: attached("CARRICK_EVENT", |fd, slot| Event::attach(fd, slot)),
+            barrier: attached("CARRICK_BARRIER", |fd, slot| Barrier::attach(fd, slot)),
         }
     }
 

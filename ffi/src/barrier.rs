@@ -5,7 +5,7 @@ use crate::boundary::{boundary, on};
 use crate::handle::{free, give, opaque};
 use crate::memory::{give_place, output, write};
 use crate::status::carrick_status;
-use crate::stream::adopt;
+use crate::stream::lend;
 use carrick::Deadline;
 use carrick::sync::Barrier;
 
@@ -31,7 +31,8 @@ pub unsafe extern "C" fn carrick_barrier_new(
     })
 }
 
-/// The barrier that another process made: what its carrick_barrier_place gave. fd is CONSUMED. out_barrier is OWNED.
+/// The barrier that another process made: what its carrick_barrier_place gave. fd is BORROWED
+/// for the call, for many share one. out_barrier is OWNED.
 /// Codes: E_INVALID (something else is there, or one of another version), E_CORRUPT, E_NOMEMORY, E_OS (EBADF), E_NULL.
 /// ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -43,7 +44,7 @@ pub unsafe extern "C" fn carrick_barrier_attach(
     const OPERATION: &str = "attach barrier";
     boundary(OPERATION, || {
         output(out_barrier, "out_barrier", OPERATION)?;
-        write(out_barrier, give(adopt(fd, OPERATION, |fd| Barrier::attach(fd, slot))?));
+        write(out_barrier, give(Barrier::attach(lend(fd, OPERATION)?, slot)?));
         Ok(())
     })
 }

@@ -6,7 +6,7 @@ use crate::handle::{free, give, handle, opaque};
 use crate::lock::{AnyLock, carrick_lock};
 use crate::memory::{give_place, output, write};
 use crate::status::carrick_status;
-use crate::stream::adopt;
+use crate::stream::lend;
 use carrick::Deadline;
 use carrick::sync::Condition;
 
@@ -28,7 +28,8 @@ pub unsafe extern "C" fn carrick_condition_new(out_condition: *mut *mut carrick_
     })
 }
 
-/// The condition that another process made: what its carrick_condition_place gave. fd is CONSUMED. out_condition is OWNED.
+/// The condition that another process made: what its carrick_condition_place gave. fd is BORROWED
+/// for the call, for many share one. out_condition is OWNED.
 /// Codes: E_INVALID (something else is there, or one of another version), E_CORRUPT, E_NOMEMORY, E_OS (EBADF), E_NULL.
 /// ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -40,7 +41,7 @@ pub unsafe extern "C" fn carrick_condition_attach(
     const OPERATION: &str = "attach condition";
     boundary(OPERATION, || {
         output(out_condition, "out_condition", OPERATION)?;
-        write(out_condition, give(adopt(fd, OPERATION, |fd| Condition::attach(fd, slot))?));
+        write(out_condition, give(Condition::attach(lend(fd, OPERATION)?, slot)?));
         Ok(())
     })
 }

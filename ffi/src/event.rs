@@ -5,7 +5,7 @@ use crate::boundary::{boundary, on};
 use crate::handle::{free, give, opaque};
 use crate::memory::{give_place, output, write};
 use crate::status::carrick_status;
-use crate::stream::adopt;
+use crate::stream::lend;
 use carrick::Deadline;
 use carrick::sync::Event;
 
@@ -27,7 +27,8 @@ pub unsafe extern "C" fn carrick_event_new(out_event: *mut *mut carrick_event) -
     })
 }
 
-/// The event that another process made: what its carrick_event_place gave. fd is CONSUMED. out_event is OWNED.
+/// The event that another process made: what its carrick_event_place gave. fd is BORROWED
+/// for the call, for many share one. out_event is OWNED.
 /// Codes: E_INVALID (something else is there, or one of another version), E_CORRUPT, E_NOMEMORY, E_OS (EBADF), E_NULL.
 /// ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -39,7 +40,7 @@ pub unsafe extern "C" fn carrick_event_attach(
     const OPERATION: &str = "attach event";
     boundary(OPERATION, || {
         output(out_event, "out_event", OPERATION)?;
-        write(out_event, give(adopt(fd, OPERATION, |fd| Event::attach(fd, slot))?));
+        write(out_event, give(Event::attach(lend(fd, OPERATION)?, slot)?));
         Ok(())
     })
 }

@@ -5,10 +5,9 @@ use crate::boundary::{boundary, on};
 use crate::handle::{free, give, opaque};
 use crate::memory::{flag, give_place, options, output, write};
 use crate::status::carrick_status;
-use crate::stream::adopt;
-use carrick::sync::{Lock, Memory, OnOwnerDeath, Place, RLock, Taken};
+use crate::stream::lend;
+use carrick::sync::{Lock, OnOwnerDeath, Place, RLock, Taken};
 use carrick::{Deadline, Error, Kind, Result};
-use std::os::fd::OwnedFd;
 
 /// Either kind of lock.
 pub enum AnyLock {
@@ -109,7 +108,8 @@ pub unsafe extern "C" fn carrick_lock_new(
     })
 }
 
-/// The lock that another process made: what its carrick_lock_place gave. fd is CONSUMED. options may be NULL (a plain
+/// The lock that another process made: what its carrick_lock_place gave. fd is BORROWED
+/// for the call, for many share one. options may be NULL (a plain
 /// one); recursive is to be as it was made. out_lock is OWNED.
 /// Codes: E_INVALID (something else is there, or one of another kind or version), E_CORRUPT, E_VERSION, E_NOMEMORY, E_OS
 /// (EBADF), E_NULL. ANY thread. Since 0.1.
@@ -121,15 +121,11 @@ pub unsafe extern "C" fn carrick_lock_attach(
     out_lock: *mut *mut carrick_lock,
 ) -> carrick_status {
     const OPERATION: &str = "attach lock";
-    let attach = |fd: OwnedFd| {
-        let memory = std::cell::Cell::new(Some(Memory::File(fd)));
-        let take = || memory.take().ok_or_else(|| Error::new(Kind::Invalid, OPERATION));
-        let plain = || Lock::attach(take()?, slot);
-        AnyLock::make(options, OPERATION, plain, || RLock::attach(take()?, slot))
-    };
     boundary(OPERATION, || {
         output(out_lock, "out_lock", OPERATION)?;
-        write(out_lock, give(adopt(fd, OPERATION, attach)?));
+        let fd = lend(fd, OPERATION)?;
+        let (plain, recursive) = (|| Lock::attach(fd, slot), || RLock::attach(fd, slot));
+        write(out_lock, give(AnyLock::make(options, OPERATION, plain, recursive)?));
         Ok(())
     })
 }

@@ -5,7 +5,7 @@ use crate::boundary::{boundary, on};
 use crate::handle::{free, give, opaque};
 use crate::memory::{give_place, output, write};
 use crate::status::carrick_status;
-use crate::stream::adopt;
+use crate::stream::lend;
 use carrick::Deadline;
 use carrick::sync::Semaphore;
 
@@ -36,7 +36,8 @@ pub unsafe extern "C" fn carrick_semaphore_new(
     })
 }
 
-/// The semaphore that another process made: what its carrick_semaphore_place gave. fd is CONSUMED. out_semaphore is OWNED.
+/// The semaphore that another process made: what its carrick_semaphore_place gave. fd is BORROWED
+/// for the call, for many share one. out_semaphore is OWNED.
 /// Codes: E_INVALID (something else is there, or one of another version), E_CORRUPT, E_NOMEMORY, E_OS (EBADF), E_NULL.
 /// ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -48,7 +49,7 @@ pub unsafe extern "C" fn carrick_semaphore_attach(
     const OPERATION: &str = "attach semaphore";
     boundary(OPERATION, || {
         output(out_semaphore, "out_semaphore", OPERATION)?;
-        write(out_semaphore, give(adopt(fd, OPERATION, |fd| Semaphore::attach(fd, slot))?));
+        write(out_semaphore, give(Semaphore::attach(lend(fd, OPERATION)?, slot)?));
         Ok(())
     })
 }

@@ -24,6 +24,15 @@ pub const CARRICK_SHUTDOWN_WRITE: i32 = 1;
 /// Ends both directions.
 pub const CARRICK_SHUTDOWN_BOTH: i32 = 2;
 
+/// A descriptor that stays C's.
+pub(crate) fn lend<'a>(fd: i32, operation: &'static str) -> Result<BorrowedFd<'a>> {
+    if fd < 0 {
+        return Err(Error::with_detail(Kind::Invalid, operation, format!("descriptor {fd}")));
+    }
+    // SAFETY: the descriptor is not -1 and, by the contract of the header, open for the length of the call.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
 /// Adopts a descriptor that C gives up if `make` succeeds: it gets a duplicate, and the original is closed
 /// only when nothing can fail any more.
 pub(crate) fn adopt<T>(
@@ -31,12 +40,7 @@ pub(crate) fn adopt<T>(
     operation: &'static str,
     make: impl FnOnce(OwnedFd) -> Result<T>,
 ) -> Result<T> {
-    if fd < 0 {
-        return Err(Error::with_detail(Kind::Invalid, operation, format!("descriptor {fd}")));
-    }
-    // SAFETY: the descriptor is not -1 and, by the contract of the header, the caller's and open.
-    let given = unsafe { BorrowedFd::borrow_raw(fd) };
-    let copy = given.try_clone_to_owned();
+    let copy = lend(fd, operation)?.try_clone_to_owned();
     let made = make(copy.map_err(|e| Error::from_os(e.raw_os_error().unwrap_or(libc::EBADF), operation))?)?;
     // SAFETY: the caller has given up the descriptor, since the call returns OK from here on.
     drop(unsafe { OwnedFd::from_raw_fd(fd) });

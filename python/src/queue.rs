@@ -240,6 +240,11 @@ impl SharedQueue {
         Ok(items)
     }
 
+    /// The most items, 0 is no limit.
+    fn max_items(&self, py: Python<'_>) -> PyResult<u64> {
+        self.queue.options().or_raise(py).map(|options| options.max_items)
+    }
+
     /// How many items are in the queue.
     fn qsize(&self, py: Python<'_>) -> PyResult<u64> {
         self.queue.len().or_raise(py)

@@ -6,7 +6,7 @@
 //! enough it detaches and waits.
 #![forbid(unsafe_code)]
 
-use crate::buffer::take;
+use crate::buffer::lend;
 use crate::connection::seconds;
 use crate::errors::{OrRaise, raise};
 use crate::signals::waiting;
@@ -26,10 +26,10 @@ fn place(place: &Place<'_>) -> PlaceTuple {
     (place.fd.as_raw_fd(), place.slot, place.segment)
 }
 
-/// The memory that another process's place means. The descriptor, which is taken over, is needed only where the
+/// The memory that another process's place means. The descriptor, which stays the caller's, is needed only where the
 /// segment is not in this process yet.
-fn memory(fd: Option<RawFd>, segment: u128) -> PyResult<Memory> {
-    fd.map_or(Ok(Memory::Known(segment)), |fd| take(fd).map(Memory::File))
+fn memory(fd: Option<&RawFd>, segment: u128) -> PyResult<Memory<'_>> {
+    fd.map_or(Ok(Memory::Known(segment)), |fd| lend(*fd).map(Memory::File))
 }
 
 /// What stands behind a `SemLock`.
@@ -49,7 +49,6 @@ enum Inner {
 pub(crate) struct SemLock {
     inner: Inner,
     kind: i32,
-    maxvalue: u32,
     /// What is done about a lock from a dead holder: "warn", "raise" or "wait".
     on_owner_death: String,
 }
@@ -168,7 +167,7 @@ impl SemLock {
                 Inner::Semaphore { semaphore, taken: AtomicI64::new(0) }
             }
         };
-        Ok(Self { inner, kind, maxvalue, on_owner_death: on_owner_death.unwrap_or_default() })
+        Ok(Self { inner, kind, on_owner_death: on_owner_death.unwrap_or_default() })
     }
 
     /// The one that another process made, from what its `_place` and properties said.
@@ -179,10 +178,10 @@ impl SemLock {
         fd: Option<RawFd>,
         slot: u32,
         segment: u128,
-        state: (i32, u32, String),
+        state: (i32, String),
     ) -> PyResult<Self> {
-        let memory = memory(fd, segment)?;
-        let (kind, maxvalue, on_owner_death) = state;
+        let memory = memory(fd.as_ref(), segment)?;
+        let (kind, on_owner_death) = state;
         let inner = if on_owner_death.is_empty() {
             let semaphore = Semaphore::attach(memory, slot).or_raise(py)?;
             Inner::Semaphore { semaphore, taken: AtomicI64::new(0) }
@@ -193,12 +192,12 @@ impl SemLock {
             let policy = Self::policy(&on_owner_death)?;
             Inner::Lock(Lock::attach(memory, slot).or_raise(py)?.on_owner_death(policy))
         };
-        Ok(Self { inner, kind, maxvalue, on_owner_death })
+        Ok(Self { inner, kind, on_owner_death })
     }
 
     /// What another process needs besides the place.
-    fn _state(&self) -> (i32, u32, &str) {
-        (self.kind, self.maxvalue, &self.on_owner_death)
+    fn _state(&self) -> (i32, &str) {
+        (self.kind, &self.on_owner_death)
     }
 
     fn _place(&self) -> PlaceTuple {
@@ -216,7 +215,10 @@ impl SemLock {
 
     #[getter]
     fn maxvalue(&self) -> u32 {
-        self.maxvalue
+        match &self.inner {
+            Inner::Semaphore { semaphore, .. } => semaphore.limit(),
+            _ => 1,
+        }
     }
 
     /// It has no name in any file system.
@@ -311,7 +313,7 @@ impl SharedCondition {
 
     #[staticmethod]
     fn _attach(py: Python<'_>, fd: Option<RawFd>, slot: u32, segment: u128) -> PyResult<Self> {
-        Condition::attach(memory(fd, segment)?, slot).or_raise(py).map(Self)
+        Condition::attach(memory(fd.as_ref(), segment)?, slot).or_raise(py).map(Self)
     }
 
     fn _place(&self) -> PlaceTuple {
@@ -364,7 +366,7 @@ impl SharedEvent {
 
     #[staticmethod]
     fn _attach(py: Python<'_>, fd: Option<RawFd>, slot: u32, segment: u128) -> PyResult<Self> {
-        Event::attach(memory(fd, segment)?, slot).or_raise(py).map(Self)
+        Event::attach(memory(fd.as_ref(), segment)?, slot).or_raise(py).map(Self)
     }
 
     fn _place(&self) -> PlaceTuple {
@@ -410,7 +412,7 @@ impl SharedBarrier {
 
     #[staticmethod]
     fn _attach(py: Python<'_>, fd: Option<RawFd>, slot: u32, segment: u128) -> PyResult<Self> {
-        Barrier::attach(memory(fd, segment)?, slot).or_raise(py).map(Self)
+        Barrier::attach(memory(fd.as_ref(), segment)?, slot).or_raise(py).map(Self)
     }
 
     fn _place(&self) -> PlaceTuple {

@@ -191,12 +191,12 @@ impl<T: Shared> Drop for Slot<T> {
 ///
 /// # Errors
 /// `Invalid`: no such slot, or something else lives in it; `Corrupt`; `Os`, `NoMemory`.
-pub(crate) fn attach<T: Shared>(from: Memory, index: u32, operation: &'static str) -> Result<Slot<T>> {
+pub(crate) fn attach<T: Shared>(from: Memory<'_>, index: u32, operation: &'static str) -> Result<Slot<T>> {
     let arena = Arena::current();
     let no_segment = || Error::with_detail(Kind::Invalid, operation, "its memory is not in this process");
     let id = match &from {
         Memory::Known(id) => *id,
-        Memory::File(file) => sys::file_id(file.as_fd()).map_err(|e| Error::from_io(&e, operation))?,
+        Memory::File(file) => sys::file_id(*file).map_err(|e| Error::from_io(&e, operation))?,
     };
     let mut state = arena.state();
     let found = state.segments.get(&id).and_then(Weak::upgrade);
@@ -204,6 +204,7 @@ pub(crate) fn attach<T: Shared>(from: Memory, index: u32, operation: &'static st
         (Some(segment), _) => segment,
         (None, Memory::Known(_)) => return Err(no_segment()),
         (None, Memory::File(file)) => {
+            let file = file.try_clone_to_owned().map_err(|e| Error::from_io(&e, operation))?;
             let segment = Arc::new(Segment::open(file, operation)?);
             state.remember(&segment);
             segment
@@ -233,16 +234,22 @@ pub struct Place<'a> {
 }
 
 /// Where the memory of something that another process made comes from.
-#[derive(Debug)]
-pub enum Memory {
-    /// The descriptor that the other process gave ([`Place::fd`]).
-    File(OwnedFd),
+#[derive(Clone, Copy, Debug)]
+pub enum Memory<'a> {
+    /// The descriptor that the other process gave ([`Place::fd`]). It stays the caller's, for many share one.
+    File(BorrowedFd<'a>),
     /// It is in this process already: [`Place::segment`].
     Known(u128),
 }
 
-impl From<OwnedFd> for Memory {
-    fn from(file: OwnedFd) -> Self {
+impl<'a> From<BorrowedFd<'a>> for Memory<'a> {
+    fn from(file: BorrowedFd<'a>) -> Self {
         Self::File(file)
+    }
+}
+
+impl<'a> From<&'a OwnedFd> for Memory<'a> {
+    fn from(file: &'a OwnedFd) -> Self {
+        Self::File(file.as_fd())
     }
 }

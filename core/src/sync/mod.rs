@@ -54,7 +54,10 @@ macro_rules! handed_over {
             ///
             /// # Errors
             /// `Invalid`: something else is there, or one of another version; `Corrupt`; `Os`, `NoMemory`.
-            pub fn attach(memory: impl Into<crate::shm::Memory>, slot: u32) -> crate::error::Result<Self> {
+            pub fn attach<'a>(
+                memory: impl Into<crate::shm::Memory<'a>>,
+                slot: u32,
+            ) -> crate::error::Result<Self> {
                 crate::shm::attach(memory.into(), slot, concat!("attach ", $words)).map(Self::over)
             }
         }

@@ -189,6 +189,12 @@ impl Semaphore {
         Ok(())
     }
 
+    /// The most units that it may have.
+    #[must_use]
+    pub fn limit(&self) -> u32 {
+        self.slot.most.load(Ordering::Relaxed)
+    }
+
     /// How many units there are, at this moment.
     #[must_use]
     pub fn value(&self) -> u32 {

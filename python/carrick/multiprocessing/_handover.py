@@ -4,6 +4,7 @@
 Many primitives share a segment, so its descriptor goes to each child once and is kept there once.
 """
 
+import os
 from collections.abc import Callable
 from multiprocessing import context, reduction
 from typing import Any, TypeVar
@@ -29,6 +30,10 @@ def take(attach: Callable[..., _T], place: tuple[Any, int, int], *state: Any) ->
     descriptor, slot, segment = place
     if segment in _segments:
         return attach(None, slot, segment, *state)
-    primitive = attach(descriptor.detach(), slot, segment, *state)
+    fd = descriptor.detach()
+    try:
+        primitive = attach(fd, slot, segment, *state)
+    finally:
+        os.close(fd)
     _segments[segment] = primitive
     return primitive

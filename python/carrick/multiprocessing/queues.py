@@ -13,7 +13,7 @@ import pickle
 import traceback
 from collections.abc import Callable, Iterable
 from multiprocessing import context, reduction
-from typing import Any
+from typing import Any, Self
 
 from carrick import _carrick
 from carrick._standard import queues as _standard
@@ -109,6 +109,16 @@ _CODECS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 }
 
 
+class _Duplicate:
+    """A descriptor to attach with, as those are that come from a parent."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def detach(self) -> int:
+        return os.dup(self._fd)
+
+
 class Queue(_standard.Queue):  # type: ignore[type-arg]
     """A queue for processes, first in, first out, of at most ``maxsize`` items; 0 and less is no limit.
 
@@ -200,6 +210,17 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         They stay the queue's: pass them on with ``subprocess.Popen(pass_fds=)`` or over a Unix socket.
         """
         return self._queue.descriptors()
+
+    @classmethod
+    def attach(cls, fd: int, bell_fd: int, *, codec: str = "pickle") -> Self:
+        """The queue that a program in another language made selectable, from what its descriptors are.
+
+        They stay the caller's. What is in the queue must be what ``codec`` says.
+        """
+        found = cls.__new__(cls)
+        found.__setstate__((False, 0, os.getpid(), codec, _Duplicate(fd), _Duplicate(bell_fd)))
+        found._maxsize = found._queue.max_items()
+        return found
 
     def qsize(self) -> int:
         """How many items are in the queue, at this moment."""

@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from multiprocessing import context
-from typing import Any
+from typing import Any, Self
 
 from carrick import _carrick
 from carrick._standard import synchronize as _standard
@@ -65,6 +65,21 @@ class SemLock(_standard.SemLock):
         self._is_fork_ctx = False
         self._set(take(_carrick.SemLock._attach, *state))
 
+    def place(self) -> tuple[int, int]:
+        """The descriptor and the number that a program in another language attaches with.
+
+        The descriptor stays the primitive's, and others have the same one: pass it on with
+        ``subprocess.Popen(pass_fds=)`` or over a Unix socket.
+        """
+        return self._semlock._place()[:2]
+
+    @classmethod
+    def _attach(cls, fd: int, slot: int, kind: int, on_owner_death: str) -> Self:
+        found = cls.__new__(cls)
+        found._is_fork_ctx = False
+        found._set(_carrick.SemLock._attach(fd, slot, 0, (kind, on_owner_death)))
+        return found
+
 
 class Semaphore(SemLock, _standard.Semaphore):
     """A semaphore with ``value`` units."""
@@ -73,6 +88,11 @@ class Semaphore(SemLock, _standard.Semaphore):
 
     def __init__(self, value: int = 1, *, ctx: Any) -> None:
         SemLock.__init__(self, SEMAPHORE, value, SEM_VALUE_MAX, ctx=ctx)
+
+    @classmethod
+    def attach(cls, fd: int, slot: int) -> Self:
+        """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
+        return cls._attach(fd, slot, SEMAPHORE, "")
 
 
 class BoundedSemaphore(Semaphore, _standard.BoundedSemaphore):
@@ -97,6 +117,11 @@ class Lock(SemLock, _standard.Lock):
     def __init__(self, *, ctx: Any, on_owner_death: str = "warn") -> None:
         SemLock.__init__(self, SEMAPHORE, 1, 1, ctx=ctx, on_owner_death=on_owner_death)
 
+    @classmethod
+    def attach(cls, fd: int, slot: int, *, on_owner_death: str = "warn") -> Self:
+        """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
+        return cls._attach(fd, slot, SEMAPHORE, on_owner_death)
+
 
 class RLock(SemLock, _standard.RLock):
     """A lock that the thread that holds it may take again. ``on_owner_death`` is as for :class:`Lock`."""
@@ -105,6 +130,11 @@ class RLock(SemLock, _standard.RLock):
 
     def __init__(self, *, ctx: Any, on_owner_death: str = "warn") -> None:
         SemLock.__init__(self, RECURSIVE_MUTEX, 1, 1, ctx=ctx, on_owner_death=on_owner_death)
+
+    @classmethod
+    def attach(cls, fd: int, slot: int, *, on_owner_death: str = "warn") -> Self:
+        """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
+        return cls._attach(fd, slot, RECURSIVE_MUTEX, on_owner_death)
 
 
 class _Count:
@@ -148,6 +178,18 @@ class Condition(_standard.Condition):
         self._is_fork_ctx = False
         self._set(lock, take(_carrick.SharedCondition._attach, place))
 
+    def place(self) -> tuple[int, int]:
+        """The descriptor and the number that a program in another language attaches with; its lock has its own."""
+        return self._condition._place()[:2]
+
+    @classmethod
+    def attach(cls, fd: int, slot: int, lock: Lock | RLock) -> Self:
+        """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
+        found = cls.__new__(cls)
+        found._is_fork_ctx = False
+        found._set(lock, _carrick.SharedCondition._attach(fd, slot, 0))
+        return found
+
     def wait(self, timeout: float | None = None) -> bool:
         """Let the lock go, wait to be notified and take the lock again; False when ``timeout`` seconds passed first."""
         assert self._lock._semlock._is_mine(), "must acquire() condition before using wait()"
@@ -186,6 +228,18 @@ class Event(_standard.Event):
         self._is_fork_ctx = False
         self._set_event(take(_carrick.SharedEvent._attach, place))
 
+    def place(self) -> tuple[int, int]:
+        """The descriptor and the number that a program in another language attaches with."""
+        return self._event._place()[:2]
+
+    @classmethod
+    def attach(cls, fd: int, slot: int) -> Self:
+        """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
+        found = cls.__new__(cls)
+        found._is_fork_ctx = False
+        found._set_event(_carrick.SharedEvent._attach(fd, slot, 0))
+        return found
+
 
 class Barrier(_standard.Barrier):
     """A meeting point for ``parties`` processes and threads.
@@ -213,6 +267,18 @@ class Barrier(_standard.Barrier):
         place, action, timeout = state
         self._is_fork_ctx = False
         self._set(take(_carrick.SharedBarrier._attach, place), action, timeout)
+
+    def place(self) -> tuple[int, int]:
+        """The descriptor and the number that a program in another language attaches with."""
+        return self._barrier._place()[:2]
+
+    @classmethod
+    def attach(cls, fd: int, slot: int, action: Any = None, timeout: float | None = None) -> Self:
+        """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
+        found = cls.__new__(cls)
+        found._is_fork_ctx = False
+        found._set(_carrick.SharedBarrier._attach(fd, slot, 0), action, timeout)
+        return found
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the others. Returns the place in the order of arrival, from 0.
