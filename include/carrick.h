@@ -660,6 +660,10 @@ typedef struct carrick_queue_options {
      * Make a descriptor that can be waited for: 0 or 1 (0).
      */
     int32_t selectable;
+    /**
+     * As a pipe does it: an item of any length is put as soon as fewer than max_bytes are there: 0 or 1 (0).
+     */
+    int32_t soft;
 } carrick_queue_options;
 
 /**

@@ -87,7 +87,7 @@ impl Stage {
 }
 
 fn soak(max_items: u64, seconds: u64) {
-    let queue = Queue::new(QueueOptions { max_items, max_bytes: 0 }).unwrap();
+    let queue = Queue::new(QueueOptions { max_items, ..QueueOptions::default() }).unwrap();
     let put = nameless();
     put.set_len(PRODUCERS * 8).unwrap();
     let mut stage = Stage { queue, entries: nameless(), put, started: 0 };

@@ -23,7 +23,7 @@ fn unbounded() -> Queue {
 }
 
 fn bounded(max_items: u64, max_bytes: u64) -> Queue {
-    Queue::new(QueueOptions { max_items, max_bytes }).unwrap()
+    Queue::new(QueueOptions { max_items, max_bytes, soft: false }).unwrap()
 }
 
 /// Bytes of memory that the queue takes.
@@ -316,4 +316,18 @@ proptest! {
         }
         let _ = (queue.len(), queue.task_done(), queue.unfinished(), queue.join(Deadline::NOW));
     }
+}
+
+#[test]
+fn a_soft_limit_lets_one_over_it() {
+    let _test = Test::begin();
+    let queue = Queue::new(QueueOptions { max_items: 0, max_bytes: 10, soft: true }).unwrap();
+    queue.put(b"123456789", NEVER).unwrap();
+    queue.put(&[7; 1000], Deadline::NOW).unwrap();
+    assert_eq!(queue.put(b"", Deadline::NOW).unwrap_err().kind(), Kind::Full);
+    assert_eq!(queue.get(NEVER).unwrap().len(), 9);
+    assert_eq!(queue.put(b"", Deadline::NOW).unwrap_err().kind(), Kind::Full);
+    assert_eq!(queue.get(NEVER).unwrap(), [7; 1000]);
+    queue.put(b"x", Deadline::NOW).unwrap();
+    assert!(queue.options().unwrap().soft);
 }

@@ -30,11 +30,13 @@ pub struct carrick_queue_options {
     pub max_bytes: u64,
     /// Make a descriptor that can be waited for: 0 or 1 (0).
     pub selectable: i32,
+    /// As a pipe does it: an item of any length is put as soon as fewer than max_bytes are there: 0 or 1 (0).
+    pub soft: i32,
 }
 
 impl carrick_queue_options {
     fn defaults() -> Self {
-        Self { struct_size: size_of::<Self>(), max_items: 0, max_bytes: 0, selectable: 0 }
+        Self { struct_size: size_of::<Self>(), max_items: 0, max_bytes: 0, selectable: 0, soft: 0 }
     }
 }
 
@@ -62,7 +64,11 @@ pub unsafe extern "C" fn carrick_queue_new(
     boundary(OPERATION, || {
         output(out_queue, "out_queue", OPERATION)?;
         let o = self::options(options, carrick_queue_options::defaults(), OPERATION)?;
-        let limits = QueueOptions { max_items: o.max_items, max_bytes: o.max_bytes };
+        let limits = QueueOptions {
+            max_items: o.max_items,
+            max_bytes: o.max_bytes,
+            soft: flag(o.soft, "soft", OPERATION)?,
+        };
         let queue = Queue::new(limits)?;
         let queue = if flag(o.selectable, "selectable", OPERATION)? { queue.selectable()? } else { queue };
         write(out_queue, give(queue));

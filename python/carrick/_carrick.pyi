@@ -132,7 +132,7 @@ class Gate:
 class SharedQueue:
     """A queue of messages in shared memory."""
 
-    def __new__(cls, max_items: int, max_bytes: int) -> Self: ...
+    def __new__(cls, max_items: int, max_bytes: int, soft: bool = False) -> Self: ...
     @staticmethod
     def attach(fd: int, bell: int) -> SharedQueue:
         """The queue behind the descriptors of another process, which are taken over."""

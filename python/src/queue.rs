@@ -109,9 +109,11 @@ fn index(value: u64) -> usize {
 #[pymethods]
 impl SharedQueue {
     #[new]
-    fn new(py: Python<'_>, max_items: u64, max_bytes: u64) -> PyResult<Self> {
-        let queue =
-            Queue::new(QueueOptions { max_items, max_bytes }).and_then(Queue::selectable).or_raise(py)?;
+    #[pyo3(signature = (max_items, max_bytes, soft=false))]
+    fn new(py: Python<'_>, max_items: u64, max_bytes: u64, soft: bool) -> PyResult<Self> {
+        let queue = Queue::new(QueueOptions { max_items, max_bytes, soft })
+            .and_then(Queue::selectable)
+            .or_raise(py)?;
         Ok(Self { queue })
     }
 

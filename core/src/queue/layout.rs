@@ -10,6 +10,7 @@
 //! # Trust
 //! Others write this memory. Nothing read from it is used before it is checked.
 
+use super::QueueOptions;
 use crate::error::{Error, Kind, Result};
 use crate::sync::Mutex;
 use crate::sys::Mapping;
@@ -173,7 +174,9 @@ pub(super) struct Head {
     selectable: AtomicU32,
     /// 1: somebody listens for the bell.
     pub(super) watched: AtomicU32,
-    _line: [u32; 7],
+    /// 1: the limit in bytes is for what is there before a body is put.
+    soft: AtomicU32,
+    _line: [u32; 6],
     pub(super) put: Side,
     pub(super) get: Side,
     /// Items whose takers are done with them.
@@ -195,9 +198,10 @@ impl Head {
         Ok(unsafe { mapping.base().cast::<Self>().as_ref() })
     }
 
-    pub(super) fn init(&self, max_items: u64, max_bytes: u64) {
-        self.max_items.store(max_items, Ordering::SeqCst);
-        self.max_bytes.store(max_bytes, Ordering::SeqCst);
+    pub(super) fn init(&self, options: QueueOptions) {
+        self.max_items.store(options.max_items, Ordering::SeqCst);
+        self.max_bytes.store(options.max_bytes, Ordering::SeqCst);
+        self.soft.store(u32::from(options.soft), Ordering::SeqCst);
         self.magic.store(MAGIC, Ordering::SeqCst);
     }
 
@@ -215,6 +219,10 @@ impl Head {
 
     pub(super) fn max_items(&self) -> u64 {
         self.max_items.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_soft(&self) -> bool {
+        self.soft.load(Ordering::Relaxed) != 0
     }
 
     pub(super) fn max_bytes(&self) -> u64 {

@@ -55,6 +55,8 @@ pub struct QueueOptions {
     pub max_items: u64,
     /// The most bytes of bodies in the queue; 0 is no limit. A body over it is refused.
     pub max_bytes: u64,
+    /// As a pipe does it: a body of any length is put as soon as fewer than `max_bytes` are in the queue.
+    pub soft: bool,
 }
 
 /// A queue of messages for threads and processes: first in, first out, any number of producers and consumers.
@@ -117,7 +119,7 @@ impl Queue {
     pub fn new(options: QueueOptions) -> Result<Self> {
         let file = sys::memory_file(HEAD + size_of_ring(0)).map_err(failed("make queue"))?;
         let queue = Self::over(file, "make queue")?;
-        queue.head()?.init(options.max_items, options.max_bytes);
+        queue.head()?.init(options);
         Ok(queue)
     }
 
@@ -454,7 +456,7 @@ impl Queue {
     /// `Corrupt`.
     pub fn options(&self) -> Result<QueueOptions> {
         let head = self.head()?;
-        Ok(QueueOptions { max_items: head.max_items(), max_bytes: head.max_bytes() })
+        Ok(QueueOptions { max_items: head.max_items(), max_bytes: head.max_bytes(), soft: head.is_soft() })
     }
 
     /// Ends the queue for everybody: nothing more is put, what is in it may still be taken, then `get` fails

@@ -50,6 +50,8 @@ fn record(length: u64) -> Option<u64> {
 /// Whether a body of this length has to wait for others to be taken.
 pub(super) fn is_full(head: &Head, length: u64, start: Commit, end: Commit) -> Result<bool> {
     let (max_items, max_bytes) = (head.max_items(), head.max_bytes());
+    // A soft limit is for what is there before.
+    let length = if head.is_soft() { 1 } else { length };
     if max_bytes != 0 && length > max_bytes {
         let detail =
             format!("{length} bytes; the queue holds at most {max_bytes}: make it with a larger max_bytes");

@@ -23,6 +23,7 @@ Pipe = _default.Pipe
 Queue = _default.Queue
 RLock = _default.RLock
 Semaphore = _default.Semaphore
+SimpleQueue = _default.SimpleQueue
 
 __all__ = list(_standard.__all__)  # pyright: ignore[reportUnsupportedDunderAll]
 

@@ -20,6 +20,7 @@ Pipe = _default.Pipe
 Queue = _default.Queue
 RLock = _default.RLock
 Semaphore = _default.Semaphore
+SimpleQueue = _default.SimpleQueue
 
 # After our own: what is defined above stays.
 from multiprocessing import *  # type: ignore[assignment]  # noqa: E402, F403  # isort: skip

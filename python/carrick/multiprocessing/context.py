@@ -26,6 +26,12 @@ class _Leaves:
 
         return JoinableQueue(maxsize, ctx=self.get_context(), codec=codec, max_bytes=max_bytes)
 
+    def SimpleQueue(self) -> Any:
+        """A queue that has nothing but put, get and empty."""
+        from carrick.multiprocessing.queues import SimpleQueue
+
+        return SimpleQueue(ctx=self.get_context())
+
     def Lock(self, *, on_owner_death: str = "warn") -> Any:
         """A lock; ``on_owner_death`` is "warn", "raise" or "wait"."""
         from carrick.multiprocessing.synchronize import Lock

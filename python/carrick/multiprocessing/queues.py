@@ -13,14 +13,13 @@ import pickle
 import traceback
 from collections.abc import Callable, Iterable
 from multiprocessing import context, reduction
+from queue import Empty
 from typing import Any, Self
 
 from carrick import _carrick
 from carrick._standard import queues as _standard
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
-
-SimpleQueue = _standard.SimpleQueue
 
 _ForkingPickler = reduction.ForkingPickler
 _loads: Callable[[Any], Any] = pickle.loads
@@ -66,6 +65,11 @@ class _End:
     def close(self) -> None:
         """The end is no longer used."""
         self.closed = True
+
+    def check_open(self) -> None:
+        """Raise OSError if the end is closed."""
+        if self.closed:
+            raise OSError("handle is closed")
 
 
 class _Reader(_End):
@@ -270,6 +274,86 @@ class JoinableQueue(Queue):
     def join(self) -> None:
         """Wait until every item that was put is done."""
         self._queue.join()
+
+
+_PIPE = 1 << 20
+"""How many bytes of items a SimpleQueue has before put waits, as it does when a pipe is full."""
+
+
+class _Emptying:
+    """What a pool takes for the lock of a queue's readers before it empties the queue.
+
+    From then on ``recv`` of the queue's reader does not wait: a worker may have been quicker.
+    """
+
+    def __init__(self, reader: "_SimpleReader") -> None:
+        self._reader = reader
+
+    def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
+        self._reader.waits = False
+        return True
+
+    def release(self) -> None:
+        self._reader.waits = True
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *args: object) -> None:
+        self.release()
+
+
+class _SimpleReader(_Reader):
+    waits = True
+
+    def recv(self) -> Any:
+        """Wait for an item and take it."""
+        try:
+            return self._queue.get(_loads, self.waits)
+        except Empty:
+            return None
+
+
+class SimpleQueue(_standard.SimpleQueue):  # type: ignore[type-arg]
+    """A queue for processes, first in, first out; ``put`` waits when 1 MiB is in it."""
+
+    def __init__(self, *, ctx: Any) -> None:
+        self._set(_carrick.SharedQueue(0, _PIPE, True))
+
+    def _set(self, queue: "_carrick.SharedQueue") -> None:
+        self._queue = queue
+        self._reader = _SimpleReader(queue)
+        self._writer = _Writer(queue)
+        self._poll = self._reader.poll
+        self._rlock = _Emptying(self._reader)
+
+    def __getstate__(self) -> Any:
+        context.assert_spawning(self)
+        return tuple(map(reduction.DupFd, self._queue.descriptors()))
+
+    def __setstate__(self, state: Any) -> None:
+        queue, bell = state
+        self._set(_carrick.SharedQueue.attach(queue.detach(), bell.detach()))
+
+    def close(self) -> None:
+        """This process puts and takes no more."""
+        self._reader.close()
+        self._writer.close()
+
+    def empty(self) -> bool:
+        """Whether no item is in the queue, at this moment."""
+        self._reader.check_open()
+        return self._queue.qsize() == 0
+
+    def get(self) -> Any:
+        """Wait for an item and take it."""
+        self._reader.check_open()
+        return self._queue.get(_loads)
+
+    def put(self, obj: Any) -> None:
+        """Put an item at the end."""
+        self._writer.check_open()
+        self._queue.put(_dumps(obj))
 
 
 def __getattr__(name: str) -> Any:
