@@ -15,6 +15,23 @@ _segments: dict[int, Any] = {}
 """For each segment that came from a parent a primitive in it, which keeps it in this process."""
 
 
+def is_fork(ctx: Any) -> bool:
+    """Whether the processes of a context are forks; None is the default context."""
+    if ctx is None:
+        ctx = context._default_context.get_context()
+    return bool(ctx.get_start_method() == "fork")
+
+
+def check_spawning(obj: Any) -> None:
+    """Raise RuntimeError unless the object is on its way to a child that may have it."""
+    context.assert_spawning(obj)
+    if obj._is_fork_ctx:
+        raise RuntimeError(
+            "A SemLock created in a fork context cannot go to a process that is not a fork: make the queue, lock, event,"
+            " condition or barrier by the context that makes the process"
+        )
+
+
 def give(primitive: Any) -> tuple[Any, int, int]:
     """What the child that is being started needs to attach to the primitive."""
     fd, slot, segment = primitive._place()

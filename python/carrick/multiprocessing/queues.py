@@ -12,12 +12,13 @@ import os
 import pickle
 import traceback
 from collections.abc import Callable, Iterable
-from multiprocessing import context, reduction
+from multiprocessing import reduction
 from queue import Empty
 from typing import Any, Self
 
 from carrick import _carrick
 from carrick._standard import queues as _standard
+from carrick.multiprocessing._handover import check_spawning, is_fork
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
@@ -132,6 +133,7 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
 
     def __init__(self, maxsize: int = 0, *, ctx: Any, codec: str = "pickle", max_bytes: int = 0) -> None:
         self._maxsize = max(maxsize, 0)
+        self._is_fork_ctx = is_fork(ctx)
         self._ignore_epipe = False
         self._opid = os.getpid()
         self._set_codec(codec)
@@ -154,12 +156,13 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         self._used = False
 
     def __getstate__(self) -> Any:
-        context.assert_spawning(self)
+        check_spawning(self)
         queue, bell = self._queue.descriptors()
         descriptors = reduction.DupFd(queue), reduction.DupFd(bell)
         return (self._ignore_epipe, self._maxsize, self._opid, self._codec, *descriptors)
 
     def __setstate__(self, state: Any) -> None:
+        self._is_fork_ctx = False
         self._ignore_epipe, self._maxsize, self._opid, codec, queue, bell = state
         self._set_codec(codec)
         self._set(_carrick.SharedQueue.attach(queue.detach(), bell.detach()))
@@ -318,6 +321,7 @@ class SimpleQueue(_standard.SimpleQueue):  # type: ignore[type-arg]
     """A queue for processes, first in, first out; ``put`` waits when 1 MiB is in it."""
 
     def __init__(self, *, ctx: Any) -> None:
+        self._is_fork_ctx = is_fork(ctx)
         self._set(_carrick.SharedQueue(0, _PIPE, True))
 
     def _set(self, queue: "_carrick.SharedQueue") -> None:
@@ -328,11 +332,12 @@ class SimpleQueue(_standard.SimpleQueue):  # type: ignore[type-arg]
         self._rlock = _Emptying(self._reader)
 
     def __getstate__(self) -> Any:
-        context.assert_spawning(self)
+        check_spawning(self)
         return tuple(map(reduction.DupFd, self._queue.descriptors()))
 
     def __setstate__(self, state: Any) -> None:
         queue, bell = state
+        self._is_fork_ctx = False
         self._set(_carrick.SharedQueue.attach(queue.detach(), bell.detach()))
 
     def close(self) -> None:

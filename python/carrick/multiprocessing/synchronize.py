@@ -9,32 +9,16 @@ None has a name in a file system or a descriptor of its own, and no tracker proc
 import sys
 import threading
 from collections.abc import Callable
-from multiprocessing import context
 from typing import Any, Self
 
 from carrick import _carrick
 from carrick._standard import synchronize as _standard
-from carrick.multiprocessing._handover import give, take
+from carrick.multiprocessing._handover import check_spawning, give, is_fork, take
 
 __all__ = ["BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]
 
 RECURSIVE_MUTEX, SEMAPHORE = 0, 1
 SEM_VALUE_MAX = _carrick.SemLock.SEM_VALUE_MAX
-
-
-def _is_fork(ctx: Any) -> bool:
-    if ctx is None:
-        ctx = context._default_context.get_context()
-    return bool(ctx.get_start_method() == "fork")
-
-
-def _check_spawning(obj: Any) -> None:
-    context.assert_spawning(obj)
-    if obj._is_fork_ctx:
-        raise RuntimeError(
-            "A SemLock created in a fork context cannot go to a process that is not a fork: make the lock, event,"
-            " condition or barrier by the context that makes the process"
-        )
 
 
 class SemLock(_standard.SemLock):
@@ -47,7 +31,7 @@ class SemLock(_standard.SemLock):
     def __init__(
         self, kind: int, value: int, maxvalue: int, *, ctx: Any, on_owner_death: str | None = None
     ) -> None:
-        self._is_fork_ctx = _is_fork(ctx)
+        self._is_fork_ctx = is_fork(ctx)
         self._set(_carrick.SemLock(kind, value, maxvalue, on_owner_death))
 
     def _set(self, semlock: "_carrick.SemLock") -> None:
@@ -58,7 +42,7 @@ class SemLock(_standard.SemLock):
         self.__exit__ = semlock.__exit__  # type: ignore[method-assign]
 
     def __getstate__(self) -> Any:
-        _check_spawning(self)
+        check_spawning(self)
         return give(self._semlock), self._semlock._state()
 
     def __setstate__(self, state: Any) -> None:
@@ -151,7 +135,7 @@ class Condition(_standard.Condition):
     __slots__ = ("__enter__", "__exit__")
 
     def __init__(self, lock: Any = None, *, ctx: Any) -> None:
-        self._is_fork_ctx = _is_fork(ctx)
+        self._is_fork_ctx = is_fork(ctx)
         if lock is None:
             lock = RLock(ctx=ctx)
         if not isinstance(lock, (Lock, RLock)):
@@ -170,7 +154,7 @@ class Condition(_standard.Condition):
         self.__exit__ = lock.__exit__  # type: ignore[method-assign]
 
     def __getstate__(self) -> Any:
-        _check_spawning(self)
+        check_spawning(self)
         return self._lock, give(self._condition)
 
     def __setstate__(self, state: Any) -> None:
@@ -210,7 +194,7 @@ class Event(_standard.Event):
     """A flag that can be waited for."""
 
     def __init__(self, *, ctx: Any) -> None:
-        self._is_fork_ctx = _is_fork(ctx)
+        self._is_fork_ctx = is_fork(ctx)
         self._set_event(_carrick.SharedEvent())
 
     def _set_event(self, event: "_carrick.SharedEvent") -> None:
@@ -221,7 +205,7 @@ class Event(_standard.Event):
         self.wait = event.wait  # type: ignore[method-assign]
 
     def __getstate__(self) -> Any:
-        _check_spawning(self)
+        check_spawning(self)
         return give(self._event)
 
     def __setstate__(self, place: Any) -> None:
@@ -250,7 +234,7 @@ class Barrier(_standard.Barrier):
     def __init__(self, parties: int, action: Any = None, timeout: float | None = None, *, ctx: Any) -> None:
         if parties < 1:
             raise ValueError("parties must be > 0")
-        self._is_fork_ctx = _is_fork(ctx)
+        self._is_fork_ctx = is_fork(ctx)
         self._set(_carrick.SharedBarrier(parties), action, timeout)
 
     def _set(self, barrier: "_carrick.SharedBarrier", action: Any, timeout: float | None) -> None:
@@ -260,7 +244,7 @@ class Barrier(_standard.Barrier):
         self._timeout = timeout
 
     def __getstate__(self) -> Any:
-        _check_spawning(self)
+        check_spawning(self)
         return give(self._barrier), self._action, self._timeout
 
     def __setstate__(self, state: Any) -> None:
