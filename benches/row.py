@@ -167,6 +167,18 @@ ROWS = (
             ("large", "Queue, bytes objects of 1 MiB", "MB/s", 2_000, 12.0),
         )
     ),
+    *(
+        Row(
+            f"process-{method}",
+            f"Process of the start method {method}: start and join",
+            "us",
+            True,
+            _both(c.process_start, method, count),
+            _times(target),
+            (_floor("C, fork and wait", "fork", full=2_000),),
+        )
+        for method, count, target in (("fork", 500, 1.3), ("forkserver", 200, 6.0), ("spawn", 40, 1.0))
+    ),
     Row(
         "hmac-small",
         "hmac.new(key, 32 B, 'sha256').digest()",

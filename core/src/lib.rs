@@ -6,6 +6,7 @@
 //! | [`server`] | stream, message and datagram servers | `auth`, `frame`, `net` |
 //! | [`queue`] | messages between processes, in shared memory | `sync`, `sys` |
 //! | [`sync`] | locks, semaphores, conditions, events and barriers for threads and processes | `shm`, `sys` |
+//! | [`process`] | fork servers, children that end with their parent | `sys` |
 //! | [`auth`] | HMAC, keys, handshakes | `frame`, `net` |
 //! | [`frame`] | messages over byte streams | `net` |
 //! | [`net`] | sockets and readiness | `sys` |
@@ -19,6 +20,7 @@ mod error;
 pub mod frame;
 pub mod interrupt;
 pub mod net;
+pub mod process;
 pub mod queue;
 pub mod server;
 mod shm;

@@ -22,19 +22,25 @@ __all__ = [
     "SharedEvent",
     "SharedQueue",
     "StreamServer",
+    "Supply",
     "__version__",
     "about_to_block",
     "accept",
+    "ask",
     "course_answer",
     "error_table",
+    "exit_code",
     "handshake",
     "hmac_digest",
+    "hold_on",
     "is_socket",
+    "lifeline",
     "new",
     "poll",
     "recv_bytes",
     "recv_bytes_into",
     "recv_frame",
+    "request_pair",
     "send_bytes",
     "send_frame",
     "sock_recv",
@@ -377,3 +383,34 @@ class SharedBarrier:
     def wait(self, action: Callable[[], object] | None = None, timeout: float | None = None) -> int: ...
     def reset(self) -> None: ...
     def abort(self) -> None: ...
+
+# processes
+
+@final
+class Supply:
+    """The children that a fork server keeps, forked ahead of time."""
+
+    def __new__(cls, requests: int) -> Self: ...
+    def wait(self) -> bool:
+        """Wait until a child is to be forked (True) or the last client is gone (False)."""
+    def forked(self, pid: int) -> None:
+        """The server has forked this child."""
+    def fork_failed(self, errno: int) -> None:
+        """The server could not fork."""
+    def take(self) -> tuple[bytes, list[int]] | None:
+        """In the child: wait for a request; returns its body and descriptors, None when there will be none."""
+
+def request_pair() -> tuple[int, int]:
+    """The descriptors of a fork server: its clients', and its own."""
+
+def ask(server: int, body: Buffer, descriptors: list[int]) -> tuple[int, int]:
+    """Ask a fork server for a child; returns its number and a descriptor on which its exit code will be."""
+
+def exit_code(report: int) -> int | None:
+    """The exit code of a child, from the descriptor of ``ask``, which is readable; None: the server died first."""
+
+def lifeline() -> int:
+    """A new descriptor of this process's lifeline."""
+
+def hold_on(lifeline: int) -> bool:
+    """Have this process killed when the one that the lifeline is of ends; False when it has ended."""

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Putting carrick's modules in place of the standard ones.
 
-The package ``multiprocessing`` stays CPython's and its leaves ``connection``, ``queues`` and ``synchronize`` are
-exchanged: contexts, processes and all who import late find ours. Modules that looked them up before are given ours
-too. Children made by fork inherit all this; those made by spawn and the fork server are started with the patch before
-anything else.
+The package ``multiprocessing`` stays CPython's and its leaves are exchanged, ``connection``, ``queues``, ``synchronize`` and
+those that start processes: contexts, processes and all who import late find ours. Modules that looked them up before
+are given ours too. Children made by
+fork inherit all this; those made by spawn and the fork server are started with the patch before anything else.
 """
 
 import os
@@ -25,8 +25,9 @@ def is_patched() -> bool:
 def patch(*, hmac_default: str | None = None) -> None:
     """Put carrick's modules in place of the standard library's, in this process and its future children.
 
-    ``hmac``, ``socketserver``, and ``multiprocessing``'s ``connection``, ``queues`` and ``synchronize`` are exchanged;
-    what is imported from them later, and what CPython's own modules took from them before, is carrick's. Names that a
+    ``hmac``, ``socketserver`` and of ``multiprocessing`` the modules ``connection``, ``queues``, ``synchronize``,
+    ``forkserver`` and ``popen_...`` are exchanged; what is imported from them later, and what CPython's own modules
+    took from them before, is carrick's. Names that a
     program imported before stay as they are: call it first. Calling it again does nothing.
 
     ``hmac_default`` names the digest that ``hmac.new(key, msg)`` means; None, as in the standard library, makes
@@ -34,7 +35,15 @@ def patch(*, hmac_default: str | None = None) -> None:
     """
     global _patched
     from carrick import hmac, socketserver
-    from carrick.multiprocessing import connection, queues, synchronize
+    from carrick.multiprocessing import (
+        connection,
+        forkserver,
+        popen_fork,
+        popen_forkserver,
+        popen_spawn_posix,
+        queues,
+        synchronize,
+    )
 
     hmac._DEFAULT = hmac_default
     if _patched:
@@ -46,8 +55,8 @@ def patch(*, hmac_default: str | None = None) -> None:
         cls = getattr(socketserver, name)
         if cls.__module__ == socketserver.__name__:
             cls.__module__ = "socketserver"
-    _exchange_leaf("queues", queues)
-    _exchange_leaf("synchronize", synchronize)
+    for module in (queues, synchronize, popen_fork, popen_spawn_posix, forkserver, popen_forkserver):
+        _exchange_leaf(module.__name__.rpartition(".")[2], module)
     _exchange_connection(connection)
     _patch_children()
 
@@ -88,21 +97,24 @@ def _patch_children() -> None:
     from multiprocessing import util
 
     start = util.spawnv_passfds
-    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
     def spawnv_passfds(path: Any, args: Any, passfds: Any) -> int:
         args = list(args)
         for i, arg in enumerate(args[:-1]):
             code = args[i + 1]
             if arg == "-c" and isinstance(code, str) and code.startswith(_CHILD_ENTRIES):
-                args[i + 1] = _prelude(home) + code
+                args[i + 1] = child_prelude() + code
         return start(path, args, passfds)
 
     util.spawnv_passfds = spawnv_passfds
 
 
-def _prelude(home: str) -> str:
-    from carrick import hmac
+def child_prelude() -> str:
+    """What an interpreter that this one starts is to run first: it has this package, and is patched as this one is."""
+    home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    call = ""
+    if _patched:
+        from carrick import hmac
 
-    call = f"carrick.patch(hmac_default={hmac._DEFAULT!r})"
-    return f"import sys; sys.path.append({home!r}); import carrick; sys.path.remove({home!r}); {call}; "
+        call = f"carrick.patch(hmac_default={hmac._DEFAULT!r}); "
+    return f"import sys; sys.path.append({home!r}); import carrick; sys.path.remove({home!r}); {call}"

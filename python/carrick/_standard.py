@@ -13,15 +13,35 @@ if TYPE_CHECKING:
     import multiprocessing
     import socket
     import socketserver
-    from multiprocessing import connection, queues, synchronize
+    from multiprocessing import (
+        connection,
+        forkserver,
+        popen_fork,
+        popen_forkserver,
+        popen_spawn_posix,
+        queues,
+        synchronize,
+    )
 
-__all__ = ["connection", "hmac", "multiprocessing", "queues", "socket", "socketserver", "synchronize"]
+_SUBMODULES = ("connection", "forkserver", "popen_fork", "popen_forkserver", "popen_spawn_posix", "queues", "synchronize")
 
-_PARENTS = {"connection": "multiprocessing.", "queues": "multiprocessing.", "synchronize": "multiprocessing."}
+__all__ = [
+    "connection",
+    "forkserver",
+    "hmac",
+    "multiprocessing",
+    "popen_fork",
+    "popen_forkserver",
+    "popen_spawn_posix",
+    "queues",
+    "socket",
+    "socketserver",
+    "synchronize",
+]
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = globals()[name] = _import_module(_PARENTS.get(name, "") + name)
+    module = globals()[name] = _import_module(f"multiprocessing.{name}" if name in _SUBMODULES else name)
     return module

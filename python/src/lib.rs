@@ -11,6 +11,7 @@ mod connection;
 mod errors;
 mod hmac;
 mod message;
+mod process;
 mod queue;
 mod quick;
 mod request;
@@ -34,6 +35,8 @@ mod _carrick {
     use super::hmac::{Hmac, hmac_digest, new};
     #[pymodule_export]
     use super::message::MessageServer;
+    #[pymodule_export]
+    use super::process::{Supply, ask, exit_code, hold_on, lifeline, request_pair};
     #[pymodule_export]
     use super::queue::SharedQueue;
     #[pymodule_export]

@@ -203,7 +203,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--versions", default=",".join(selection.VERSIONS))
     parser.add_argument("--suites", default=",".join(selection.suites()))
-    parser.add_argument("--groups", default="connection", help="connection, around, or both with a comma")
+    parser.add_argument(
+        "--groups", default="connection,process", help="connection, process, around, with commas"
+    )
     parser.add_argument("--only", default="", help="only classes whose name contains this")
     parser.add_argument(
         "--carrick-path", type=os.path.abspath, help="folder with an installed carrick package"

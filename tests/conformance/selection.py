@@ -29,27 +29,40 @@ CONNECTION = frozenset(
     }
 )
 
+# Those about processes: how they start and end, fork servers, the resource tracker.
+PROCESS = frozenset(
+    {
+        "TestAtExit",
+        "TestCloseFds",
+        "TestFlags",
+        "TestForkAwareThreadLock",
+        "TestInitializers",
+        "TestLogging",
+        "TestNoForkBomb",
+        "TestProcess",
+        "TestResourceTracker",
+        "TestStartMethod",
+        "TestStdinBadfiledescriptor",
+        "TestSubclassingProcess",
+    }
+)
+
 # Classes about something else that stands on Connection, or that watches the package's surface.
 AROUND = frozenset(
     {
         "MiscTestCase",
-        "TestCloseFds",
-        "TestFlags",
         "TestImportStar",
         "TestManagerExceptions",
         "TestManagerRestart",
         "TestMyManager",
-        "TestNoForkBomb",
         "TestQueue",
         "TestRemoteManager",
         "TestSimpleQueue",
-        "TestStartMethod",
-        "TestStdinBadfiledescriptor",
     }
 )
 
 # Classes that a version does not have yet.
-SINCE = {"ChallengeResponseTest": (3, 12), "TestManagerExceptions": (3, 13)}
+SINCE = {"ChallengeResponseTest": (3, 12), "TestManagerExceptions": (3, 13), "TestAtExit": (3, 13)}
 
 # They bind one fixed abstract address, so two of them cannot run at once on a machine.
 ALONE = frozenset({"TestListener"})
@@ -94,7 +107,7 @@ def suites() -> dict[str, Suite]:
         Suite("test_socketserver", "test.test_socketserver", "socketserver", whole, 1.0),
         Suite("test_hmac", "test.test_hmac", "hmac", whole, 1.0),
     ]
-    groups = (("connection", CONNECTION), ("around", AROUND), ("rest", ALL_CLASSES))
+    groups = (("connection", CONNECTION), ("process", PROCESS), ("around", AROUND), ("rest", ALL_CLASSES))
     found += [
         Suite(f"mp_{method}", f"mp_{method}", "multiprocessing.connection", groups, 0.98)
         for method in START_METHODS

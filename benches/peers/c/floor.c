@@ -6,6 +6,7 @@
  *   floor stream CHUNK BUFFER BYTES             megabytes per second through a Unix socket pair, CHUNK bytes a call
  *                                               and BUFFER bytes of send buffer (0: the system's)
  *   floor connect COUNT                         connections per second, one at a time: accept, read, write, close
+ *   floor fork COUNT                            microseconds per child that does nothing: fork, exit, wait
  *   floor echo                                  a server of frames that does nothing but epoll, recv and send;
  *                                               prints its port
  */
@@ -153,6 +154,18 @@ static void connections(long count)
     wait(NULL);
 }
 
+static void forks(long count)
+{
+    double from = now();
+    for (long i = 0; i < count; i++) {
+        pid_t pid = split();
+        if (pid == 0)
+            _exit(0);
+        need(waitpid(pid, NULL, 0) == pid, "waitpid");
+    }
+    printf("%.2f\n", (now() - from) / (double)count * 1e6);
+}
+
 static void echo(void)
 {
     static uint8_t bytes[64 << 10];
@@ -188,6 +201,8 @@ int main(int argc, char **argv)
         stream((size_t)atol(argv[2]), atoi(argv[3]), (size_t)atol(argv[4]));
     else if (strcmp(mode, "connect") == 0 && argc == 3)
         connections(atol(argv[2]));
+    else if (strcmp(mode, "fork") == 0 && argc == 3)
+        forks(atol(argv[2]));
     else if (strcmp(mode, "echo") == 0 && argc == 2)
         echo();
     else

@@ -16,6 +16,11 @@
 //! | `Epoll` | as `poll` | EINTR is reported | the child shares it: use it in one process |
 //! | `Wake` (eventfd) | never | `set` is safe in a signal handler | shared |
 //! | `fork_child`, `ProcessHandle` | `wait` until the child ends or deadline | EINTR is reported | - |
+//! | `message_pair`, `pipe`, `send_message`, `recv_message` | `recv_message` when asked to | EINTR is reported; no SIGPIPE | close-on-exec |
+//! | `pidfd`, `reap_any`, `exit_code` | never | - | only the parent can reap |
+//! | `ChildSignal` | never | SIGCHLD is blocked meanwhile | the child drops it, which unblocks |
+//! | `die_with_parent`, `outlive_parent` | never | - | the child of a fork starts without |
+//! | `lifeline`, `hold_on` | never | `hold_on` is safe between fork and exec | a child has no lifeline of its own yet |
 //! | `memory_file`, `grow_file`, `punch_file`, `sealed_length`, `file_id`, `Mapping` | never | - | a child has file and mapping, too |
 //! | `futex_wait`, `futex_wake` | `futex_wait` until woken, deadline or signal | EINTR is reported | across processes |
 //! | `Identity`, `thread_mark` | never (it may read /proc) | - | the child finds its own |

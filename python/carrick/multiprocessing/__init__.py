@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The package :mod:`multiprocessing`, with carrick's connections, queues and locks in it.
+"""The package :mod:`multiprocessing`, with carrick's processes, connections, queues and locks in it.
 
-Processes and pools are the standard library's for now. Submodules are imported when they are used.
+Pools are the standard library's for now. Submodules are imported when they are used.
 """
 
 from importlib import import_module as _import_module
@@ -9,6 +9,7 @@ from multiprocessing import *  # noqa: F403
 from typing import Any
 
 from carrick._standard import multiprocessing as _standard
+from carrick.multiprocessing.context import Process as Process
 from carrick.multiprocessing.context import default_context as _default
 from carrick.multiprocessing.context import get_context as get_context
 
@@ -24,11 +25,14 @@ Queue = _default.Queue
 RLock = _default.RLock
 Semaphore = _default.Semaphore
 SimpleQueue = _default.SimpleQueue
+set_forkserver_preload = _default.set_forkserver_preload
 
 __all__ = list(_standard.__all__)  # pyright: ignore[reportUnsupportedDunderAll]
 
+_OURS = ("connection", "forkserver", "popen_fork", "popen_forkserver", "popen_spawn_posix", "queues", "synchronize")
+
 
 def __getattr__(name: str) -> Any:
-    if name in ("connection", "queues", "synchronize"):
+    if name in _OURS:
         return _import_module(f"{__name__}.{name}")
     return getattr(_standard, name)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The start methods, with carrick's queues, locks and pipes.
+"""The start methods, with carrick's processes, queues, locks and pipes.
 
 The classes have the names of the standard ones, because others tell them by name: ``concurrent.futures`` and
 PyTorch accept them. Which method is the default is the standard package's to know.
@@ -80,21 +80,71 @@ class _Leaves:
 
         return Pipe(duplex)
 
+    def set_forkserver_preload(self, module_names: list[str]) -> None:
+        """Name modules that the fork server is to import for its children, before it starts."""
+        from carrick.multiprocessing.forkserver import set_forkserver_preload
+
+        set_forkserver_preload(module_names)
+
     def get_context(self, method: str | None = None) -> Any:
         """The context of a start method; None is this one."""
         return self if method is None else get_context(method)
 
 
+class ForkProcess(_standard.ForkProcess):
+    """A process that is a fork of this one."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        from carrick.multiprocessing.popen_fork import Popen
+
+        return Popen(process_obj)
+
+
+class SpawnProcess(_standard.SpawnProcess):
+    """A process that is a fresh interpreter."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        from carrick.multiprocessing.popen_spawn_posix import Popen
+
+        return Popen(process_obj)
+
+
+class ForkServerProcess(_standard.ForkServerProcess):
+    """A process that is a fork of a server process."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        from carrick.multiprocessing.popen_forkserver import Popen
+
+        return Popen(process_obj)
+
+
+class Process(_standard.Process):
+    """A process of the default start method."""
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        return get_context().Process._Popen(process_obj)
+
+
 class ForkContext(_Leaves, _standard.ForkContext):
     """Children are forks of this process."""
+
+    Process = ForkProcess
 
 
 class SpawnContext(_Leaves, _standard.SpawnContext):
     """Children are fresh interpreters."""
 
+    Process = SpawnProcess
+
 
 class ForkServerContext(_Leaves, _standard.ForkServerContext):
     """Children are forks of a server process."""
+
+    Process = ForkServerProcess
 
 
 _CONTEXTS: dict[str, Any] = {

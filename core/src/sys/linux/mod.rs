@@ -4,7 +4,9 @@
 mod event;
 mod identity;
 mod io;
+mod lineage;
 mod memory;
+mod passing;
 mod process;
 
 pub(crate) use event::{Epoll, Event, Interest, PollSlot, Wake, poll};
@@ -13,9 +15,13 @@ pub(crate) use io::{
     accept, as_uninit, close_fd, commit, kind_of_fd, lend_fd, own_fd, quick_ack, read_pipe, recv, recv_from,
     recv_uninit, recv_waiting, send_to, send_vectored, send_waiting, shutdown_both, write_pipe,
 };
+pub(crate) use lineage::{
+    ChildSignal, die_with_parent, exit_code, hold_on, lifeline, outlive_parent, pidfd, reap_any,
+};
 pub(crate) use memory::{
     Mapping, file_id, futex_wait, futex_wake, grow_file, low_half, memory_file, punch_file, sealed_length,
 };
+pub(crate) use passing::{MOST_DESCRIPTORS, message_pair, pipe, recv_message, send_message};
 pub(crate) use process::{ForkOutcome, ProcessHandle, exit_now, fork_child, yield_now};
 
 /// Turns the -1 of a system call into the `io::Error` of its errno.

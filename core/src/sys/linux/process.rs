@@ -5,7 +5,7 @@ use super::syscall;
 use super::{Interest, PollSlot, poll};
 use crate::time::Deadline;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 /// Which side of a fork the caller is on.
 pub(crate) enum ForkOutcome {
@@ -28,7 +28,7 @@ pub(crate) fn fork_child() -> io::Result<ForkOutcome> {
     if pid == 0 {
         return Ok(ForkOutcome::Child);
     }
-    let fd = match syscall!(syscall(libc::SYS_pidfd_open, pid, 0)) {
+    let fd = match super::pidfd(pid) {
         Ok(fd) => fd,
         Err(error) => {
             // Without a descriptor nobody could wait for this child or end it.
@@ -42,9 +42,7 @@ pub(crate) fn fork_child() -> io::Result<ForkOutcome> {
             return Err(error);
         }
     };
-    let fd = RawFd::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EMFILE))?;
-    // SAFETY: pidfd_open has just made this descriptor.
-    Ok(ForkOutcome::Parent(ProcessHandle { pid, fd: unsafe { OwnedFd::from_raw_fd(fd) } }))
+    Ok(ForkOutcome::Parent(ProcessHandle { pid, fd }))
 }
 
 /// Ends this process at once: no destructors, no exit handlers of the parent's copies.

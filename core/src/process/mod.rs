@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Processes: fork servers, and children that do not outlive their parent.
+//!
+//! # Fork servers
+//! A process that was made early, and is small, forks the children that others ask for. [`Supply`] is the server's
+//! side: it keeps children forked ahead of time, which wait for work themselves, all on one socket; the kernel hands
+//! each request to one of them. The server is not in the way of a request; it hears of it afterwards, forks the next
+//! child and, being the parent, tells the one who asked how the child ended. [`ask`] is the client's side.
+//!
+//! A request is one message, so it is never torn, and one that no child has taken is still there for the next child.
+//!
+//! # Daemons
+//! Who calls [`hold_on`] with a descriptor of another process's [`lifeline`] is killed by the kernel when that process
+//! ends, however it does.
+#![forbid(unsafe_code)]
+
+mod request;
+mod supply;
+
+pub use request::{MOST_DESCRIPTORS, Request, ask, exit_code};
+pub use supply::Supply;
+
+use crate::error::{Error, Result};
+use crate::sys;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+/// Two connected sockets for a fork server: its clients have the first one, the server has the second.
+///
+/// # Errors
+/// `Os` (EMFILE: no descriptors are left).
+pub fn request_pair() -> Result<(OwnedFd, OwnedFd)> {
+    sys::message_pair().map_err(|e| Error::from_io(&e, "make a fork server"))
+}
+
+/// A descriptor of this process's lifeline, to give to processes that are to end with this one.
+///
+/// It costs two descriptors from the first call on. Other processes that this one forks do not hold it up.
+///
+/// # Errors
+/// `Os` (EMFILE: no descriptors are left).
+pub fn lifeline() -> Result<OwnedFd> {
+    sys::lifeline().map_err(|e| Error::from_io(&e, "make a lifeline"))
+}
+
+/// From here on the kernel kills this process (SIGKILL) when the process that the lifeline is of has ended, or has
+/// exec'd another program. False when that has happened already.
+///
+/// # Errors
+/// `Os`: there is no /proc, or no descriptors are left.
+pub fn hold_on(lifeline: BorrowedFd<'_>) -> Result<bool> {
+    sys::hold_on(lifeline).map_err(|e| Error::from_io(&e, "hold on to a lifeline"))
+}

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""``Process._bootstrap`` for children of fork, in fewer steps.
+
+A page that a child writes to, if only to count a reference, is copied first, and that is most of what starting a
+process costs. So what a child is to have is made before the fork, and steps that would change nothing are left out.
+What is out of the ordinary is left to the standard method: a process class with methods of its own, logging, a
+standard library that is not as we know it, and a ``run`` that raises.
+"""
+
+import itertools
+import sys
+import threading
+from collections.abc import Callable
+from multiprocessing import context, process, util
+from typing import Any
+
+from carrick.multiprocessing import _child
+
+__all__ = ()
+
+_STANDARD = process.BaseProcess._bootstrap
+_AFTER_FORK = (process.BaseProcess._after_fork, context.Process._after_fork)
+
+_USED: dict[Any, tuple[str, ...]] = {
+    process: ("_children", "_current_process", "_parent_process", "_process_counter", "_ParentProcess"),
+    context: ("_concrete_contexts", "_default_context", "_force_start_method"),
+    util: ("_afterfork_registry", "_exit_function", "_finalizer_registry", "_flush_std_streams", "_logger"),
+    threading: ("_HAVE_THREAD_NATIVE_ID", "_shutdown"),
+}
+
+_IS_KNOWN = _STANDARD.__module__ == process.__name__ and all(
+    hasattr(module, name) for module, names in _USED.items() for name in names
+)
+
+
+def child_of_fork(process_obj: Any, parent: int, runs_atexit: bool) -> Callable[[], int]:
+    """What the child is to call, to run the process object and to have its exit code. Made before the fork.
+
+    ``parent`` is the descriptor of the parent; ``runs_atexit`` says that exit handlers are run by the caller.
+    """
+    stdin = None if sys.stdin is None else _child.empty_input()
+    cls = type(process_obj)
+    if not (_IS_KNOWN and cls._bootstrap is _STANDARD and cls._after_fork in _AFTER_FORK) or util._logger:
+
+        def slowly() -> int:
+            _child.replace_input(stdin)
+            _child.prepare(process_obj, stdin)
+            code: int = process_obj._bootstrap(parent_sentinel=parent)
+            return code
+
+        return slowly
+
+    method = process_obj._start_method
+    if method is not None and context._default_context._actual_context is context._concrete_contexts[method]:
+        method = None
+    names = vars(process)
+    fresh = {
+        "_children": set(),
+        "_current_process": process_obj,
+        "_parent_process": process._ParentProcess(process_obj._parent_name, process_obj._parent_pid, parent),
+        "_process_counter": itertools.count(1),
+    }
+    after_fork = process_obj._after_fork if util._afterfork_registry else util._finalizer_registry.clear
+    set_native_id = getattr(threading.main_thread(), "_set_native_id", None)
+
+    def quickly() -> int:
+        # Until after the finalizers are forgotten: the object that this process was before may have some.
+        _before = names["_current_process"]
+        try:
+            if method is not None:
+                context._force_start_method(method)
+            names.update(fresh)
+            _child.replace_input(stdin)
+            if set_native_id is not None:
+                set_native_id()
+            after_fork()
+            sys.stdin = stdin
+            process_obj.run()
+            if not runs_atexit:
+                util._exit_function()
+        except BaseException as error:
+            return _end(process_obj, parent, error)
+        threading._shutdown()
+        util._flush_std_streams()
+        return 0
+
+    return quickly
+
+
+def _end(process_obj: Any, parent: int, error: BaseException) -> int:
+    """Have the standard method deal with what ``run`` raised."""
+    if isinstance(error, KeyboardInterrupt):
+        error = SystemExit(1)
+
+    def run() -> None:
+        raise error
+
+    process_obj.run = run
+    code: int = process_obj._bootstrap(parent_sentinel=parent)
+    return code

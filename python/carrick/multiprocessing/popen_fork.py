@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""Children by fork: the module :mod:`multiprocessing.popen_fork`.
+
+A process is watched by a pidfd, not by a pipe: it is ready when the process itself has ended, whoever has inherited
+descriptors of it.
+"""
+
+import atexit
+import errno
+import os
+from multiprocessing import util
+from typing import Any
+
+from carrick import _carrick
+from carrick._standard import popen_fork as _standard
+from carrick.multiprocessing import _bootstrap, _child
+
+__all__ = ["Popen"]
+
+_RUNS_ATEXIT = hasattr(_standard, "atexit")
+"""Whether children of this Python run exit handlers of their own."""
+
+
+def forget_exit_handlers() -> None:
+    """In a child: the parent's exit handlers are not the child's."""
+    if _RUNS_ATEXIT:
+        atexit._clear()
+        atexit.register(util._exit_function)
+
+
+def run_exit_handlers() -> None:
+    """In a child, at its end."""
+    if _RUNS_ATEXIT:
+        atexit._run_exitfuncs()
+
+
+class Joined:
+    """How a process object waits for a child that is this process's own and whose sentinel is a pidfd."""
+
+    returncode: int | None
+    sentinel: int
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait for the child's end, at most ``timeout`` seconds; returns its exit code, or None."""
+        if self.returncode is None:
+            if timeout is not None and not _carrick.poll(self.sentinel, timeout):
+                return None
+            return self.poll(os.WNOHANG if timeout == 0.0 else 0)
+        return self.returncode
+
+    def poll(self, flag: int = os.WNOHANG) -> int | None:
+        """The exit code, None while there is none."""
+        raise NotImplementedError
+
+
+class Popen(Joined, _standard.Popen):
+    """Starts a process object in a fork of this process."""
+
+    poll = _standard.Popen.poll
+
+    def _launch(self, process_obj: Any) -> None:
+        try:
+            # Before the fork: where no number is left for a descriptor, there is no child yet.
+            parent = os.pidfd_open(os.getpid())
+        except OSError as error:
+            if error.errno not in (errno.ENOSYS, errno.EPERM):
+                raise
+            super()._launch(process_obj)
+            return
+        lifeline = -1
+        fds: list[int] = []
+        try:
+            if process_obj.daemon:
+                lifeline = _carrick.lifeline()
+            run = _bootstrap.child_of_fork(process_obj, parent, _RUNS_ATEXIT)
+            self.finalizer = util.Finalize(self, _close_all, (fds,))
+            self.pid = os.fork()
+            if self.pid == 0:
+                code = 1
+                try:
+                    forget_exit_handlers()
+                    if lifeline >= 0:
+                        _child.hold_on(lifeline)
+                    code = run()
+                finally:
+                    run_exit_handlers()
+                    os._exit(code)
+        finally:
+            os.close(parent)
+            if lifeline >= 0:
+                os.close(lifeline)
+        self.sentinel = _watch(self.pid)
+        fds.append(self.sentinel)
+
+
+def _close_all(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+def _watch(pid: int) -> int:
+    """A descriptor that is ready when the child has ended. There is a number for it: the parent's has just gone."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        # Where SIGCHLD is ignored the kernel has taken the child away already.
+        ready, writing = os.pipe()
+        os.close(writing)
+        return ready
+
+
+def __getattr__(name: str) -> Any:
+    return getattr(_standard, name)

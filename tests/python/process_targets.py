@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: MIT OR Apache-2.0
+"""What the processes of test_processes.py run: children by spawn and by the fork server import it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+
+def nothing() -> None:
+    """End at once."""
+
+
+def leave(code: Any) -> None:
+    """End with SystemExit."""
+    sys.exit(code)
+
+
+def fail() -> None:
+    """End with an exception."""
+    raise ValueError("on purpose")
+
+
+def die(number: int) -> None:
+    """End by a signal."""
+    os.kill(os.getpid(), number)
+
+
+def vanish(code: int) -> None:
+    """End in the middle."""
+    os._exit(code)
+
+
+def tell_and_sleep(connection: Any) -> None:
+    """Say that it has begun, and wait for a signal."""
+    connection.send(os.getpid())
+    signal.pause()
+
+
+def execute(connection: Any) -> None:
+    """Become another program, which sends a byte and ends with 5 when it has had a byte."""
+    fd = os.dup(connection.fileno())
+    os.set_inheritable(fd, True)
+    code = f"import os, sys; os.write({fd}, b'x'); os.read({fd}, 1); sys.exit(5)"
+    os.execv(sys.executable, [sys.executable, "-c", code])  # noqa: S606
+
+
+def leave_a_child(connection: Any) -> None:
+    """End, and leave a child that has inherited everything."""
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+        os._exit(0)
+    connection.send(pid)
+
+
+def describe(connection: Any) -> None:
+    """Send what a child sees of the world."""
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.send(
+        {
+            "stdin": sys.stdin.read(),
+            "closed": sys.__stdin__ is None or sys.__stdin__.closed or sys.__stdin__ is sys.stdin,
+            "argv": sys.argv,
+            "cwd": os.getcwd(),
+            "variable": os.environ.get("CARRICK_TEST"),
+            "parent": (parent.pid, parent.is_alive()),
+            "name": multiprocessing.current_process().name,
+            "method": multiprocessing.get_start_method(),
+            "interrupt": signal.getsignal(signal.SIGINT) is signal.default_int_handler,
+            "blocked": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+            "threads": threading.active_count(),
+            "server": os.getppid(),
+            "children": multiprocessing.active_children(),
+        }
+    )
+
+
+def measure(connection: Any, argument: bytes) -> None:
+    """Send the length of an argument."""
+    connection.send(len(argument))
+
+
+def start_another(connection: Any, explicit: bool) -> None:
+    """Start a process by the same start method, and send both ones' parents."""
+    module: Any
+    if explicit:
+        import carrick.multiprocessing as module
+    else:
+        import multiprocessing as module
+    reading, writing = module.Pipe(duplex=False)
+    process = module.get_context(module.get_start_method()).Process(target=tell_parent, args=(writing,))
+    process.start()
+    connection.send((os.getppid(), reading.recv()))
+    process.join()
+    assert process.exitcode == 0
+
+
+def tell_parent(connection: Any) -> None:
+    """Send the number of the parent."""
+    connection.send(os.getppid())
+
+
+def start_daemons(connection: Any, explicit: bool, method: str, in_thread: bool, sibling: bool) -> None:
+    """Start two daemons, from a thread that then ends, and send their numbers; wait for a signal.
+
+    With ``sibling`` there is a fork of this process besides, which stays.
+    """
+    module: Any
+    if explicit:
+        import carrick.multiprocessing as module
+    else:
+        import multiprocessing as module
+    context = module.get_context(method)
+    pids = []
+
+    def start() -> None:
+        for _ in range(2):
+            reading, writing = module.Pipe(duplex=False)
+            context.Process(target=tell_and_sleep, args=(writing,), daemon=True).start()
+            pids.append(reading.recv())
+
+    if in_thread:
+        thread = threading.Thread(target=start)
+        thread.start()
+        thread.join()
+    else:
+        start()
+    pid = os.fork() if sibling else 0
+    if sibling and pid == 0:
+        signal.pause()
+        os._exit(0)
+    connection.send((pids, pid))
+    signal.pause()
