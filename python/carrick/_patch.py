@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Putting carrick's modules in place of the standard ones.
 
-The package ``multiprocessing`` stays CPython's and its leaves are exchanged, ``connection``, ``queues``, ``synchronize`` and
-those that start processes: contexts, processes and all who import late find ours. Modules that looked them up before
-are given ours too. Children made by
+The package ``multiprocessing`` stays CPython's and its leaves are exchanged, ``connection``, ``queues``,
+``synchronize`` and those that start processes: contexts, processes and all who import late find ours. Modules that
+looked them up before are given ours too. Children made by
 fork inherit all this; those made by spawn and the fork server are started with the patch before anything else.
 """
 
@@ -27,8 +27,8 @@ def patch(*, hmac_default: str | None = None) -> None:
 
     ``hmac``, ``socketserver`` and of ``multiprocessing`` the modules ``connection``, ``queues``, ``synchronize``,
     ``forkserver`` and ``popen_...`` are exchanged; what is imported from them later, and what CPython's own modules
-    took from them before, is carrick's. Names that a
-    program imported before stay as they are: call it first. Calling it again does nothing.
+    took from them before, is carrick's. Names that a program imported before stay as they are: call it first.
+    Calling it again does nothing.
 
     ``hmac_default`` names the digest that ``hmac.new(key, msg)`` means; None, as in the standard library, makes
     it a TypeError.

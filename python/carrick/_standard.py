@@ -23,7 +23,15 @@ if TYPE_CHECKING:
         synchronize,
     )
 
-_SUBMODULES = ("connection", "forkserver", "popen_fork", "popen_forkserver", "popen_spawn_posix", "queues", "synchronize")
+_SUBMODULES = (
+    "connection",
+    "forkserver",
+    "popen_fork",
+    "popen_forkserver",
+    "popen_spawn_posix",
+    "queues",
+    "synchronize",
+)
 
 __all__ = [
     "connection",

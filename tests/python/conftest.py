@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from carrick import multiprocessing
 from carrick.multiprocessing import connection
 
 WATCHDOG = 60
@@ -51,8 +52,12 @@ def _children() -> bool:
 
 def _stop_helpers() -> None:
     """End the processes that multiprocessing keeps for its start methods."""
-    for name, helper in (("forkserver", "_forkserver"), ("resource_tracker", "_resource_tracker")):
-        module = sys.modules.get(f"multiprocessing.{name}")
+    for name, helper in (
+        ("carrick.multiprocessing.forkserver", "_forkserver"),
+        ("multiprocessing.forkserver", "_forkserver"),
+        ("multiprocessing.resource_tracker", "_resource_tracker"),
+    ):
+        module = sys.modules.get(name)
         if module is not None:
             getattr(module, helper)._stop()
 
@@ -68,11 +73,17 @@ def _gone(leftovers: Callable[[], object]) -> object:
 
 @pytest.fixture(scope="session", autouse=True)
 def _first_ones() -> None:
-    """What is made once and kept: to hear of signals with in a wait, and memory for the first shared value."""
+    """What is made once and kept: to hear of signals with in a wait, memory for the first shared value, and what
+    children have as sys.stdin.
+    """
     multiprocessing.Value("q")
     left, right = connection.Pipe()
     with left, right:
         assert not left.poll(0.001)
+    process = multiprocessing.get_context("fork").Process()
+    process.start()
+    process.join()
+    process.close()
 
 
 @pytest.fixture(autouse=True)

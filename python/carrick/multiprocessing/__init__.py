@@ -29,7 +29,15 @@ set_forkserver_preload = _default.set_forkserver_preload
 
 __all__ = list(_standard.__all__)  # pyright: ignore[reportUnsupportedDunderAll]
 
-_OURS = ("connection", "forkserver", "popen_fork", "popen_forkserver", "popen_spawn_posix", "queues", "synchronize")
+_OURS = (
+    "connection",
+    "forkserver",
+    "popen_fork",
+    "popen_forkserver",
+    "popen_spawn_posix",
+    "queues",
+    "synchronize",
+)
 
 
 def __getattr__(name: str) -> Any:
