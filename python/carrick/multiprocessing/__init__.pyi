@@ -26,7 +26,6 @@ Queue = _default.Queue
 RLock = _default.RLock
 Semaphore = _default.Semaphore
 SimpleQueue = _default.SimpleQueue
-
 set_forkserver_preload = _default.set_forkserver_preload
 
 # After our own: what is defined above stays.
