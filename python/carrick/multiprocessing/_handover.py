@@ -27,8 +27,8 @@ def check_spawning(obj: Any) -> None:
     context.assert_spawning(obj)
     if obj._is_fork_ctx:
         raise RuntimeError(
-            "A SemLock created in a fork context cannot go to a process that is not a fork: make the queue, lock, event,"
-            " condition or barrier by the context that makes the process"
+            "A SemLock created in a fork context cannot go to a process that is not a fork: make the queue, lock,"
+            " event, condition or barrier by the context that makes the process"
         )
 
 
