@@ -10,7 +10,7 @@ help:            ## this list
 setup:           ## what all others do first: tools, libraries, the Python package in .venv
 	@bash ci/setup.sh
 
-demo: setup      ## the network chapter end to end: three languages and stock Python talk to each other
+demo: setup      ## the chapters on networks and processes: three languages and stock Python talk to each other
 	@bash ci/demo.sh
 
 test: setup      ## all tests: Rust, C, Python, the course, the examples, the scenario matrix, CPython's own

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# The network chapter end to end; ci/setup.sh has run. PYTHON is an interpreter that has carrick, CARRICK_PROFILE the
+# The network chapter and the chapter on processes end to end; ci/setup.sh has run. PYTHON is an interpreter that has carrick, CARRICK_PROFILE the
 # profile of the library and the Rust peer (release).
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -19,3 +19,5 @@ cc -std=c99 -O2 -Wall -Wextra -Werror -Iinclude demo/peer.c -o build/demo/peer \
     -Lbuild/demo -lcarrick "-Wl,-rpath,$PWD/build/demo"
 
 timeout --kill-after=10 300 "$python" demo/demo.py build/demo/peer "$target/examples/demo_peer"
+echo
+timeout --kill-after=10 300 "$python" demo/processes.py

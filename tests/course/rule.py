@@ -17,7 +17,7 @@ import re
 import sys
 from pathlib import Path
 
-MODULES = ("hmac", "socket", "socketserver")
+MODULES = ("hmac", "multiprocessing", "queue", "socket", "socketserver")
 SCRIPTS = Path(__file__).parent / "scripts"
 EXAMPLES = Path(__file__).parents[2] / "examples" / "course"
 

@@ -24,7 +24,10 @@ WATCHDOG = 60.0
 
 SCRIPTS = {path.stem: path for path in sorted(rule.SCRIPTS.glob("*.py"))}
 PAIRS = sorted(name[: -len("_server")] for name in SCRIPTS if name.endswith("_server"))
-SINGLES = sorted(name for name in SCRIPTS if not name.endswith(("_server", "_client")))
+# Those about processes are in test_processes.py.
+SINGLES = sorted(
+    name for name in SCRIPTS if not name.endswith(("_server", "_client")) and not name.startswith("process_")
+)
 TYPED = {"check_advanced": "half hitch\n\nclove hitch\nq\n"}
 ARGUMENTS = {"check_advanced": ["1"]}
 NEEDS_DIGEST = sorted(name for name in SCRIPTS if "hmac.new(" in SCRIPTS[name].read_text("utf-8"))
