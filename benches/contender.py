@@ -136,6 +136,11 @@ def process_start(side: str, method: str, full: int) -> Callable[[Scale], float]
     return lambda scale: number(python("process_start", side, method, scale.count(full)))
 
 
+def thread_queue(side: str, kind: str, what: str, full: int) -> Callable[[Scale], float]:
+    """Items per second through a queue for threads."""
+    return lambda scale: number(python("thread_queue", side, kind, what, scale.count(full)))
+
+
 def digest(side: str, length: int, full: int) -> Callable[[Scale], float]:
     """Microseconds of one HMAC."""
     return lambda scale: number(python("digest", side, length, scale.count(full)))

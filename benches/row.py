@@ -84,6 +84,15 @@ _FRAMED_CLAIMS = (
 )
 
 
+def _thread_queues(what: str, count: int) -> tuple[Contender, ...]:
+    kind = "PriorityQueue" if what == "priority" else "Queue"
+    both = _both(c.thread_queue, kind, what, count)
+    if kind != "Queue" or what == "bounded":
+        return both
+    # C code, without maxsize, task_done, shutdown and subclassing: what can be had.
+    return *both, Contender("SimpleQueue", c.thread_queue("stock", "SimpleQueue", what, count))
+
+
 def _times(target: float) -> tuple[Claim, ...]:
     return (Claim("carrick against the standard library", CARRICK, (STOCK,), target),)
 
@@ -178,6 +187,17 @@ ROWS = (
             (_floor("C, fork and wait", "fork", full=2_000),),
         )
         for method, count, target in (("fork", 500, 1.3), ("forkserver", 200, 6.0), ("spawn", 40, 1.0))
+    ),
+    *(
+        Row(f"threads-{name}", title, "items/s", False, _thread_queues(name, count), claims)
+        for name, title, count, claims in (
+            ("alone", "queue.Queue(): put and get, no other thread", 200_000, _times(10.0)),
+            ("pair", "queue.Queue(), one producer thread and one consumer", 100_000, _times(10.0)),
+            ("crowd", "queue.Queue(), four producer threads and four consumers", 100_000, _times(10.0)),
+            ("timeout", "queue.Queue(), get(timeout=10), one producer thread", 100_000, _times(10.0)),
+            ("bounded", "queue.Queue(10), one producer thread and one consumer", 50_000, _times(3.0)),
+            ("priority", "queue.PriorityQueue(): put and get, no other thread", 100_000, _times(2.0)),
+        )
     ),
     Row(
         "hmac-small",

@@ -10,6 +10,7 @@
 //! | [`auth`] | HMAC, keys, handshakes | `frame`, `net` |
 //! | [`frame`] | messages over byte streams | `net` |
 //! | [`net`] | sockets and readiness | `sys` |
+//! | [`Parker`] | sleep between the threads of a process | `sys` |
 //! | [`interrupt`], [`Deadline`], [`Error`] | signals, time, failures | - |
 //!
 //! In-process channels are [`crossbeam_channel`]'s. docs/architecture.md has the whole picture.
@@ -20,6 +21,7 @@ mod error;
 pub mod frame;
 pub mod interrupt;
 pub mod net;
+mod parker;
 pub mod process;
 pub mod queue;
 pub mod server;
@@ -34,4 +36,5 @@ pub use frame::{Connection, Format};
 pub use net::{
     Address, Datagram, ListenOptions, Listener, Poller, Readiness, Ready, Shutdown, SocketOptions, Stream,
 };
+pub use parker::{Parker, Prepared};
 pub use time::Deadline;

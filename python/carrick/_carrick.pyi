@@ -15,6 +15,7 @@ __all__ = [
     "Gate",
     "Job",
     "MessageServer",
+    "QueueMutex",
     "Request",
     "SemLock",
     "SharedBarrier",
@@ -23,6 +24,7 @@ __all__ = [
     "SharedQueue",
     "StreamServer",
     "Supply",
+    "ThreadQueue",
     "__version__",
     "about_to_block",
     "accept",
@@ -414,3 +416,60 @@ def lifeline() -> int:
 
 def hold_on(lifeline: int) -> bool:
     """Have this process killed when the one that the lifeline is of ends; False when it has ended."""
+# queue
+
+@disjoint_base
+class ThreadQueue:
+    """A queue for threads; ``carrick.queue`` derives its classes from it."""
+
+    maxsize: Any
+    unfinished_tasks: int
+    is_shutdown: bool
+    def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Put an item into the queue."""
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Remove an item from the queue and return it."""
+
+    def qsize(self) -> int:
+        """The number of items in the queue, at this moment."""
+
+    def empty(self) -> bool:
+        """Whether no item is in the queue, at this moment."""
+
+    def full(self) -> bool:
+        """Whether the queue has as many items as it may have, at this moment."""
+
+    def task_done(self) -> None:
+        """Say that an item taken from the queue is done."""
+
+    def join(self) -> None:
+        """Wait until every item that was put is done."""
+
+    def shutdown(self, immediate: bool = False) -> None:
+        """Shut the queue down."""
+
+    def _set_up(self, maxsize: Any, order: int) -> tuple[bool, bool]: ...
+    def _open(self) -> None: ...
+    def _expose(self) -> QueueMutex: ...
+    def _give_away(self) -> None: ...
+
+@final
+class QueueMutex:
+    """The lock that a queue's conditions share."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock; False when it was not to be had in ``timeout`` seconds, or at once where not ``blocking``."""
+
+    def release(self) -> None:
+        """Give the lock up, whichever thread took it."""
+
+    def locked(self) -> bool:
+        """Whether somebody holds the lock."""
+
+    def __enter__(self) -> bool: ...
+    def __exit__(self, *_args: object) -> None: ...
+    def _wake(self, side: int, count: int) -> None: ...
+    @staticmethod
+    def _generation() -> int: ...

@@ -25,16 +25,16 @@ def is_patched() -> bool:
 def patch(*, hmac_default: str | None = None) -> None:
     """Put carrick's modules in place of the standard library's, in this process and its future children.
 
-    ``hmac``, ``socketserver`` and of ``multiprocessing`` the modules ``connection``, ``queues``, ``synchronize``,
-    ``forkserver`` and ``popen_...`` are exchanged; what is imported from them later, and what CPython's own modules
-    took from them before, is carrick's. Names that a program imported before stay as they are: call it first.
+    ``hmac``, ``queue``, ``socketserver`` and of ``multiprocessing`` the modules ``connection``, ``queues``,
+    ``synchronize``, ``forkserver`` and ``popen_...`` are exchanged; what is imported from them later, and what the
+    package ``multiprocessing`` took from them before, is carrick's. Names that a program imported before stay as they are: call it first.
     Calling it again does nothing.
 
     ``hmac_default`` names the digest that ``hmac.new(key, msg)`` means; None, as in the standard library, makes
     it a TypeError.
     """
     global _patched
-    from carrick import hmac, socketserver
+    from carrick import hmac, queue, socketserver
     from carrick.multiprocessing import (
         connection,
         forkserver,
@@ -50,13 +50,15 @@ def patch(*, hmac_default: str | None = None) -> None:
         return
     _patched = True
     sys.modules["hmac"] = hmac
-    sys.modules["socketserver"] = socketserver
-    for name in socketserver.__all__:
-        cls = getattr(socketserver, name)
-        if cls.__module__ == socketserver.__name__:
-            cls.__module__ = "socketserver"
-    for module in (queues, synchronize, popen_fork, popen_spawn_posix, forkserver, popen_forkserver):
-        _exchange_leaf(module.__name__.rpartition(".")[2], module)
+    for module in (queue, socketserver):
+        home = module.__name__.removeprefix("carrick.")
+        sys.modules[home] = module
+        for name in module.__all__:
+            cls = getattr(module, name)
+            if cls.__module__ == module.__name__:
+                cls.__module__ = home
+    for leaf in (queues, synchronize, popen_fork, popen_spawn_posix, forkserver, popen_forkserver):
+        _exchange_leaf(leaf.__name__.rpartition(".")[2], leaf)
     _exchange_connection(connection)
     _patch_children()
 

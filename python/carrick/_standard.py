@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import hmac
     import multiprocessing
+    import queue
     import socket
     import socketserver
     from multiprocessing import (
@@ -41,6 +42,7 @@ __all__ = [
     "popen_fork",
     "popen_forkserver",
     "popen_spawn_posix",
+    "queue",
     "queues",
     "socket",
     "socketserver",

@@ -19,6 +19,7 @@ mod signals;
 mod socket;
 mod stream;
 mod sync;
+mod thread_queue;
 
 use pyo3::prelude::*;
 
@@ -47,6 +48,8 @@ mod _carrick {
     use super::stream::{Job, StreamServer, about_to_block};
     #[pymodule_export]
     use super::sync::{SemLock, SharedBarrier, SharedCondition, SharedEvent};
+    #[pymodule_export]
+    use super::thread_queue::{QueueMutex, ThreadQueue};
 
     #[pymodule_init]
     fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {

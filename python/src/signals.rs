@@ -180,16 +180,22 @@ impl Hook for PythonSignals {
 /// Runs what may wait, detached from the interpreter.
 pub(crate) fn waiting<T: Send>(py: Python<'_>, wait: impl FnOnce() -> T + Send) -> T {
     let result = py.detach(wait);
+    settle(py);
+    result
+}
+
+/// Ends a wait of this thread.
+pub(crate) fn settle(py: Python<'_>) {
     if INSTALLED.load(Ordering::Relaxed) >= 0 && IS_MAIN.get() == Some(true) && DEPTH.get() == 0 {
         remove_bell(py);
     }
-    result
 }
 
 /// In the child of a fork the thread that forked is the main thread, and a bell is its parent's.
 #[pyfunction]
 pub(crate) fn forked(py: Python<'_>) {
     IS_MAIN.set(Some(true));
+    crate::thread_queue::forked();
     if INSTALLED.load(Ordering::Relaxed) >= 0 {
         remove_bell(py);
     }

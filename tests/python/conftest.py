@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from carrick import multiprocessing
+from carrick import multiprocessing, queue
 from carrick.multiprocessing import connection
 
 WATCHDOG = 60
@@ -79,6 +79,8 @@ def _first_ones() -> None:
     left, right = connection.Pipe()
     with left, right:
         assert not left.poll(0.001)
+    with pytest.raises(queue.Empty):
+        queue.Queue().get(timeout=0.001)
     process = multiprocessing.get_context("fork").Process()
     process.start()
     process.join()
