@@ -416,6 +416,7 @@ def lifeline() -> int:
 
 def hold_on(lifeline: int) -> bool:
     """Have this process killed when the one that the lifeline is of ends; False when it has ended."""
+
 # queue
 
 @disjoint_base

@@ -27,8 +27,8 @@ def patch(*, hmac_default: str | None = None) -> None:
 
     ``hmac``, ``queue``, ``socketserver`` and of ``multiprocessing`` the modules ``connection``, ``queues``,
     ``synchronize``, ``forkserver`` and ``popen_...`` are exchanged; what is imported from them later, and what the
-    package ``multiprocessing`` took from them before, is carrick's. Names that a program imported before stay as they are: call it first.
-    Calling it again does nothing.
+    package ``multiprocessing`` took from them before, is carrick's. Names that a program imported before stay as
+    they are: call it first. Calling it again does nothing.
 
     ``hmac_default`` names the digest that ``hmac.new(key, msg)`` means; None, as in the standard library, makes
     it a TypeError.
