@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Processes: fork servers, and children that do not outlive their parent.
+//! Processes: programs, forks and fork servers, and children that do not outlive their parent.
+//!
+//! [`Command`] starts a program, [`fork`] a function of this one, [`ForkServer`] the same in a process that was made
+//! early. All give a [`Child`].
 //!
 //! # Fork servers
 //! A process that was made early, and is small, forks the children that others ask for. [`Supply`] is the server's
@@ -14,10 +17,16 @@
 //! ends, however it does.
 #![forbid(unsafe_code)]
 
+mod child;
 mod request;
+mod server;
+mod start;
 mod supply;
 
+pub use child::{Child, Exit};
 pub use request::{MOST_DESCRIPTORS, Request, ask, exit_code};
+pub use server::{ForkServer, Task};
+pub use start::{Command, StartOptions, fork};
 pub use supply::Supply;
 
 use crate::error::{Error, Result};

@@ -22,7 +22,10 @@ pub(crate) use memory::{
     Mapping, file_id, futex_wait, futex_wake, grow_file, low_half, memory_file, punch_file, sealed_length,
 };
 pub(crate) use passing::{MOST_DESCRIPTORS, message_pair, pipe, recv_message, send_message};
-pub(crate) use process::{ForkOutcome, ProcessHandle, exit_now, fork_child, yield_now};
+pub(crate) use process::{
+    Extras, ForkOutcome, ProcessHandle, add_extras, exit_now, fork_child, fork_plain, heed_interrupt,
+    ignore_interrupt, reap, signal_pidfd, yield_now,
+};
 
 /// Turns the -1 of a system call into the `io::Error` of its errno.
 macro_rules! syscall {

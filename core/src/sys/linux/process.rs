@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Child processes of the process-per-connection server.
+//! Making child processes.
 
 use super::syscall;
 use super::{Interest, PollSlot, poll};
@@ -45,6 +45,13 @@ pub(crate) fn fork_child() -> io::Result<ForkOutcome> {
     Ok(ForkOutcome::Parent(ProcessHandle { pid, fd }))
 }
 
+/// Forks, and returns the child's number, or 0 in the child, which has one thread and must end with [`exit_now`].
+///
+/// The caller vouches as for [`fork_child`].
+pub(crate) fn fork_plain() -> io::Result<i32> {
+    syscall!(fork())
+}
+
 /// Ends this process at once: no destructors, no exit handlers of the parent's copies.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit may be called at any time.
@@ -56,9 +63,75 @@ pub(crate) fn yield_now() {
     let _ = syscall!(sched_yield());
 }
 
+/// Ignores SIGINT until [`heed_interrupt`].
+pub(crate) fn ignore_interrupt() -> libc::sighandler_t {
+    // SAFETY: to ignore a signal takes no handler.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_IGN) }
+}
+
+/// Puts back what [`ignore_interrupt`] found.
+pub(crate) fn heed_interrupt(before: libc::sighandler_t) {
+    // SAFETY: it was the handler of this program before.
+    unsafe { libc::signal(libc::SIGINT, before) };
+}
+
+/// Sends a signal to the process of a pidfd.
+pub(crate) fn signal_pidfd(fd: RawFd, signal: i32) -> io::Result<()> {
+    let none: *const libc::siginfo_t = std::ptr::null();
+    syscall!(syscall(libc::SYS_pidfd_send_signal, fd, signal, none, 0))?;
+    Ok(())
+}
+
+/// The wait status of a child that has ended, taken from the kernel's table; `None` while it runs.
+pub(crate) fn reap(pid: i32) -> io::Result<Option<i32>> {
+    let mut status: libc::c_int = 0;
+    let found = syscall!(waitpid(pid, &raw mut status, libc::WNOHANG))?;
+    Ok((found == pid).then_some(status))
+}
+
+/// What a program that is started is given beyond what `Command` can do.
+pub(crate) struct Extras {
+    /// Descriptors, and the numbers that they are to have.
+    pub(crate) descriptors: Vec<(OwnedFd, RawFd)>,
+    pub(crate) new_session: bool,
+    pub(crate) lifeline: Option<OwnedFd>,
+}
+
+/// Arranges for the extras between fork and exec.
+pub(crate) fn add_extras(command: &mut std::process::Command, extras: Extras) {
+    use std::os::unix::process::CommandExt;
+    let highest = extras.descriptors.iter().map(|(_, number)| *number).max().unwrap_or(0);
+    // What is moved out of the way is written here: nothing is allocated in the child.
+    let mut moved: Vec<RawFd> = vec![-1; extras.descriptors.len()];
+    let prepare = move || {
+        if extras.new_session {
+            syscall!(setsid())?;
+        }
+        if let Some(lifeline) = &extras.lifeline
+            && !super::hold_on(std::os::fd::AsFd::as_fd(lifeline))?
+        {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        for ((fd, _), copy) in extras.descriptors.iter().zip(moved.iter_mut()) {
+            *copy = syscall!(fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, highest.saturating_add(1)))?;
+        }
+        for ((_, number), copy) in extras.descriptors.iter().zip(&moved) {
+            syscall!(dup2(*copy, *number))?;
+        }
+        Ok(())
+    };
+    // SAFETY: the closure makes system calls that are allowed between fork and exec, and allocates nothing but errors
+    // of the kind that std makes there, too, which are plain numbers.
+    unsafe { command.pre_exec(prepare) };
+}
+
 impl ProcessHandle {
     pub(crate) fn fd(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+
+    pub(crate) fn into_parts(self) -> (i32, OwnedFd) {
+        (self.pid, self.fd)
     }
 
     /// Waits for the child to end and collects it; `None` when the deadline passed first.
@@ -82,7 +155,6 @@ impl ProcessHandle {
 
     /// Sends a signal to the child.
     pub(crate) fn signal(&self, signal: i32) {
-        let none: *const libc::siginfo_t = std::ptr::null();
-        let _ = syscall!(syscall(libc::SYS_pidfd_send_signal, self.fd(), signal, none, 0));
+        let _ = signal_pidfd(self.fd(), signal);
     }
 }

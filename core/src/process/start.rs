@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Ways to start a process: a program, or a function in a fork of this process.
+#![forbid(unsafe_code)]
+
+use super::child::Child;
+use crate::error::{Error, Kind, Result};
+use crate::frame::{Connection, Format};
+use crate::net::Stream;
+use crate::sys::{self, Extras, ForkOutcome};
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::Stdio;
+
+/// The exit code of a function that panicked.
+pub(super) const PANICKED: i32 = 101;
+
+/// A program to start. Built on [`std::process::Command`], whose fast way to start is taken where nothing is asked for
+/// that it lacks.
+///
+/// # Example
+/// ```
+/// use carrick::{Deadline, process::{Command, Exit}};
+/// let child = Command::new("true").spawn()?;
+/// assert_eq!(child.join(Deadline::NEVER)?, Exit::Code(0));
+/// # Ok::<(), carrick::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Command {
+    inner: std::process::Command,
+    descriptors: Vec<(OwnedFd, RawFd)>,
+    new_session: bool,
+    daemon: bool,
+}
+
+impl Command {
+    /// The program, found as a shell finds it.
+    #[must_use]
+    pub fn new(program: impl AsRef<OsStr>) -> Self {
+        Self {
+            inner: std::process::Command::new(program),
+            descriptors: Vec::new(),
+            new_session: false,
+            daemon: false,
+        }
+    }
+
+    /// Adds an argument.
+    #[must_use]
+    pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
+        self.inner.arg(argument);
+        self
+    }
+
+    /// Adds arguments.
+    #[must_use]
+    pub fn args(mut self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
+        self.inner.args(arguments);
+        self
+    }
+
+    /// Sets a variable of the environment, which is this process's otherwise.
+    #[must_use]
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.inner.env(name, value);
+        self
+    }
+
+    /// Leaves out all of this process's environment.
+    #[must_use]
+    pub fn env_clear(mut self) -> Self {
+        self.inner.env_clear();
+        self
+    }
+
+    /// Sets the directory that it starts in.
+    #[must_use]
+    pub fn directory(mut self, path: impl AsRef<Path>) -> Self {
+        self.inner.current_dir(path);
+        self
+    }
+
+    /// Sets standard input; as with the other two it is this process's otherwise.
+    #[must_use]
+    pub fn stdin(mut self, stream: impl Into<Stdio>) -> Self {
+        self.inner.stdin(stream);
+        self
+    }
+
+    /// Sets standard output.
+    #[must_use]
+    pub fn stdout(mut self, stream: impl Into<Stdio>) -> Self {
+        self.inner.stdout(stream);
+        self
+    }
+
+    /// Sets standard error.
+    #[must_use]
+    pub fn stderr(mut self, stream: impl Into<Stdio>) -> Self {
+        self.inner.stderr(stream);
+        self
+    }
+
+    /// Gives it a descriptor under a number of one's choice, such as those of a queue, to attach to it by.
+    #[must_use]
+    pub fn descriptor(mut self, fd: OwnedFd, number: RawFd) -> Self {
+        self.descriptors.push((fd, number));
+        self
+    }
+
+    /// Puts it into a process group: 0 is one of its own.
+    #[must_use]
+    pub fn process_group(mut self, group: i32) -> Self {
+        self.inner.process_group(group);
+        self
+    }
+
+    /// Makes it the leader of a session of its own, without a terminal.
+    #[must_use]
+    pub fn new_session(mut self) -> Self {
+        self.new_session = true;
+        self
+    }
+
+    /// Has the kernel kill it when this process ends, however it does.
+    #[must_use]
+    pub fn daemon(mut self) -> Self {
+        self.daemon = true;
+        self
+    }
+
+    /// Starts it.
+    ///
+    /// # Errors
+    /// `Os`: ENOENT and EACCES are about the program or the directory, EAGAIN about the number of processes, EMFILE
+    /// about descriptors. `Invalid`: the number of a descriptor is negative.
+    pub fn spawn(mut self) -> Result<Child> {
+        const STARTING: &str = "start a program";
+        let failed = |e: io::Error| Error::from_io(&e, STARTING);
+        if let Some((_, number)) = self.descriptors.iter().find(|(_, number)| *number < 0) {
+            return Err(Error::with_detail(Kind::Invalid, STARTING, format!("descriptor {number}")));
+        }
+        let lifeline = if self.daemon { Some(sys::lifeline().map_err(failed)?) } else { None };
+        if lifeline.is_some() || self.new_session || !self.descriptors.is_empty() {
+            let Self { descriptors, new_session, .. } = self;
+            sys::add_extras(&mut self.inner, Extras { descriptors, new_session, lifeline });
+        }
+        let mut started = self.inner.spawn().map_err(failed)?;
+        let pid = i32::try_from(started.id()).unwrap_or(0);
+        match sys::pidfd(pid) {
+            Ok(pidfd) => Ok(Child::own(pid, pidfd, None)),
+            Err(error) => {
+                // Without a descriptor nobody could wait for it with a deadline.
+                let _ = started.kill().and_then(|()| started.wait());
+                Err(failed(error))
+            }
+        }
+    }
+}
+
+/// How [`fork`] and a fork server start a process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StartOptions {
+    /// The kernel kills it when this process ends, however it does.
+    pub daemon: bool,
+    /// There is a channel of frames between the two.
+    pub channel: bool,
+}
+
+/// Runs a function in a fork of this process. What it returns is the exit code; after a panic that is 101.
+///
+/// # Rules
+/// The child has a copy of this process's memory and descriptors, and of its threads only the one that called. A lock
+/// that another thread held at that moment is held for ever there; so where this process has threads, the function
+/// keeps to what it knows to be free. Queues and primitives of [`sync`](crate::sync) are shared with this process.
+/// The child ends without running destructors of the caller's or exit handlers; it writes out Rust's standard output.
+///
+/// # Errors
+/// `Os`: EAGAIN is about the number of processes, EMFILE about descriptors. `NoMemory`.
+pub fn fork(
+    options: StartOptions,
+    function: impl FnOnce(Option<Connection<Stream>>) -> i32,
+) -> Result<Child> {
+    let failed = |e: io::Error| Error::from_io(&e, "fork");
+    let lifeline = if options.daemon { Some(sys::lifeline().map_err(failed)?) } else { None };
+    let (ours, theirs) = if options.channel {
+        let (ours, theirs) = Stream::pair()?;
+        (Some(Connection::new(ours, Format::MULTIPROCESSING)), Some(theirs))
+    } else {
+        (None, None)
+    };
+    // What is in it now would be written twice.
+    let _ = io::stdout().flush();
+    match sys::fork_child().map_err(failed)? {
+        ForkOutcome::Parent(handle) => {
+            if let Some(theirs) = theirs {
+                // The child has its own copy: this one must not end the connection for it.
+                theirs.forget();
+            }
+            let (pid, pidfd) = handle.into_parts();
+            Ok(Child::own(pid, pidfd, ours))
+        }
+        ForkOutcome::Child => {
+            if let Some(ours) = &ours {
+                ours.transport().forget();
+            }
+            let channel = theirs.map(|stream| Connection::new(stream, Format::MULTIPROCESSING));
+            if let Some(lifeline) = &lifeline
+                && !matches!(sys::hold_on(lifeline.as_fd()), Ok(true))
+            {
+                sys::exit_now(PANICKED);
+            }
+            sys::exit_now(run(|| function(channel)))
+        }
+    }
+}
+
+/// Runs what a child is for, and returns its exit code.
+pub(super) fn run(function: impl FnOnce() -> i32) -> i32 {
+    let code = catch_unwind(AssertUnwindSafe(function)).unwrap_or(PANICKED);
+    let _ = io::stdout().flush();
+    code
+}
