@@ -101,12 +101,10 @@ fn a_program_has_what_it_was_given() {
         .unwrap();
     let said = String::from_utf8(reads_to_the_end(&mut ours)).unwrap();
     assert_eq!(child.join(soon()).unwrap(), Exit::Code(0));
-    assert_eq!(said.split_whitespace().collect::<Vec<_>>(), [
-        "value".to_owned(),
-        "/usr".to_owned(),
-        child.pid().to_string(),
-        child.pid().to_string()
-    ]);
+    assert_eq!(
+        said.split_whitespace().collect::<Vec<_>>(),
+        ["value".to_owned(), "/usr".to_owned(), child.pid().to_string(), child.pid().to_string()]
+    );
     assert_eq!(reads_to_the_end(&mut left), b"a");
     assert_eq!(reads_to_the_end(&mut right), b"b");
     let refused = Command::new("true").descriptor(ours.into(), -1).spawn().unwrap_err();
@@ -165,11 +163,8 @@ fn parent_of_daemons(server: &ForkServer, life: &OwnedFd, from_thread: bool) -> 
         let served = server.start(b"pause", &[life.as_fd()], DAEMON).unwrap();
         [program, forked, served]
     };
-    let children = if from_thread {
-        std::thread::scope(|scope| scope.spawn(start).join().unwrap())
-    } else {
-        start()
-    };
+    let children =
+        if from_thread { std::thread::scope(|scope| scope.spawn(start).join().unwrap()) } else { start() };
     assert!(children.iter().all(Child::is_alive));
     let mut life = std::fs::File::from(life.try_clone().unwrap());
     std::io::Write::write_all(&mut life, b"ready").unwrap();

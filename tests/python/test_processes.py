@@ -426,6 +426,7 @@ def test_a_fork_server_that_is_killed_is_replaced(mode: str) -> None:
         idle = [pid for pid in idle_children() if pid != running.pid]
         first = server()
         os.kill(first, signal.SIGKILL)
+        assert ended(first)
         process = start(targets.leave, 4)
         process.join()
         assert process.exitcode == 4 and server() != first

@@ -85,12 +85,7 @@ impl ForkServer {
     /// # Errors
     /// `Closed`: the server was killed. `Invalid`: too many descriptors. `Interrupted`. `Os`: the server could not fork,
     /// with its errno; EMFILE: no descriptors are left.
-    pub fn start(
-        &self,
-        body: &[u8],
-        descriptors: &[BorrowedFd<'_>],
-        options: StartOptions,
-    ) -> Result<Child> {
+    pub fn start(&self, body: &[u8], descriptors: &[BorrowedFd<'_>], options: StartOptions) -> Result<Child> {
         const STARTING: &str = "start a process";
         if descriptors.len() > MOST_DESCRIPTORS - 2 {
             let detail = format!("{} descriptors; {} are allowed", descriptors.len(), MOST_DESCRIPTORS - 2);
@@ -118,7 +113,9 @@ impl ForkServer {
         let mut attempts = 16;
         loop {
             match request::ask(socket.as_fd(), &message, &fds) {
-                Err(e) if e.kind() == Kind::Closed && attempts > 0 && self.process.is_alive() => attempts -= 1,
+                Err(e) if e.kind() == Kind::Closed && attempts > 0 && self.process.is_alive() => {
+                    attempts -= 1
+                }
                 Err(e) => return Err(e),
                 Ok((pid, report)) => {
                     let channel = ours.map(|stream| Connection::new(stream, Format::MULTIPROCESSING));

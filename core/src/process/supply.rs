@@ -162,7 +162,10 @@ impl Supply {
                     Err(_) => return Ok(None),
                 }
             }
-            sys::outlive_parent().map_err(failed)?;
+            if !sys::outlive_parent(server).map_err(failed)? {
+                // Nobody could tell the client how this child ends. The next server will do it.
+                return Ok(None);
+            }
             if write_number(&arrived.report, me).is_err() {
                 // The client is gone: nobody would know of what this child does.
                 return Ok(None);

@@ -75,10 +75,10 @@ pub(crate) fn die_with_parent(parent: u32) -> io::Result<bool> {
     Ok(std::os::unix::process::parent_id() == parent)
 }
 
-/// Takes [`die_with_parent`] back.
-pub(crate) fn outlive_parent() -> io::Result<()> {
+/// Takes [`die_with_parent`] back. False when the parent has ended already.
+pub(crate) fn outlive_parent(parent: u32) -> io::Result<bool> {
     syscall!(prctl(libc::PR_SET_PDEATHSIG, 0))?;
-    Ok(())
+    Ok(std::os::unix::process::parent_id() == parent)
 }
 
 /// The two ends of this process's lifeline, or -1.
