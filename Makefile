@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Each target does its own set-up; `make demo` and `make test` are all a newcomer needs.
-.PHONY: help setup demo test lint bench fuzz chaos conformance install clean
+.PHONY: help setup demo test lint bench fuzz chaos models conformance install clean
 
 PREFIX ?= /usr/local
 
@@ -27,6 +27,9 @@ fuzz: setup      ## each fuzz target for a while; ci/fuzz.sh SECONDS for longer
 
 chaos:           ## ten minutes of kill -9 at processes that share queues and locks; CARRICK_SOAK=SECONDS for another time
 	@CARRICK_SOAK=$${CARRICK_SOAK:-600} bash ci/chaos.sh docs/kill-soak.md
+
+models:          ## models of locks and of the queue: every interleaving of a few threads (loom)
+	@bash ci/models.sh
 
 conformance: setup ## CPython's own tests on carrick, on every Python found
 	@bash ci/conformance.sh

@@ -12,9 +12,9 @@
 
 use super::QueueOptions;
 use crate::error::{Error, Kind, Result};
-use crate::sync::Mutex;
+use crate::sync::{AtomicU32, AtomicU64, Mutex, keep_order};
 use crate::sys::Mapping;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 /// "carrikQ" and a digit that changes with the layout.
 const MAGIC: u64 = u64::from_le_bytes(*b"carrikQ1");
@@ -55,6 +55,7 @@ pub(super) struct Commit {
 const RING_SHIFT: u32 = 56;
 const PLACE: u64 = (1 << RING_SHIFT) - 1;
 
+#[derive(Default)]
 #[repr(C)]
 struct CommitCopy {
     /// The place, with the ring in the top byte.
@@ -86,6 +87,7 @@ impl CommitCopy {
 }
 
 /// One side of the queue: a cache line that the other side reads, and one that it does not.
+#[derive(Default)]
 #[repr(C, align(64))]
 pub(super) struct Side {
     version: AtomicU64,
@@ -126,6 +128,7 @@ impl Side {
         copy.store(next);
         // A Dekker pair with `sleepers`: who goes to sleep sets that and looks at the version.
         self.version.store(version.wrapping_add(1), Ordering::SeqCst);
+        keep_order();
     }
 
     /// Where the other side is, or was. This side's lock is held.
@@ -146,6 +149,7 @@ impl Side {
     /// Somebody is about to sleep, or others may do so still.
     pub(super) fn note_sleepers(&self) {
         self.sleepers.store(1, Ordering::SeqCst);
+        keep_order();
     }
 
     /// Whether somebody is to be woken. The caller does it.

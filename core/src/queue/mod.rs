@@ -22,6 +22,8 @@
 //! The get side's lock before the put side's, and the second one only if it is free.
 
 mod layout;
+#[cfg(all(test, loom))]
+mod models;
 mod ring;
 mod stream;
 mod wait;

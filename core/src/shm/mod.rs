@@ -10,9 +10,15 @@
 //!   process killed at any instant leaves nothing to repair.
 //! - A slot that a fork has seen, or that was handed to another program, is not used again: somebody may use it still.
 
+#[cfg(not(loom))]
+mod arena;
+#[cfg(loom)]
+#[path = "modelled.rs"]
 mod arena;
 mod segment;
 
+pub(crate) use arena::Slot;
+#[cfg(not(loom))]
+pub(crate) use arena::attach;
 pub use arena::{Memory, Place};
-pub(crate) use arena::{Slot, attach};
 pub(crate) use segment::{Large, Shared, Small};

@@ -41,7 +41,7 @@ impl Size for Large {
 /// # Safety
 /// The type is `repr(C)`, made of atomics only, takes at most `Size::BYTES` bytes and starts with an [`AtomicU64`]
 /// that is its tag. Zeros, behind the tag, are a value of it.
-pub(crate) unsafe trait Shared {
+pub(crate) unsafe trait Shared: Default {
     type Size: Size;
     /// What it is, and of which version; not 0.
     const TAG: u64;

@@ -11,6 +11,7 @@
 //! after each slice whether a process that has arrived is dead, and break the meeting if so. A process that dies
 //! before it arrives is nobody's to know about: that is what deadlines are for.
 
+use super::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::mutex::{Mutex, Taken};
 use super::park::{Woken, sleep, wake};
 use super::seats::{SEATS, Seats};
@@ -19,13 +20,13 @@ use crate::interrupt;
 use crate::net::Spin;
 use crate::shm::{Large, Shared, Slot};
 use crate::time::Deadline;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 const WAIT: &str = "wait at barrier";
 /// How long a party sleeps before it looks whether another one has died.
 const PATIENCE: Duration = Duration::from_millis(100);
 
+#[derive(Default)]
 #[repr(C)]
 pub(super) struct BarrierWords {
     tag: AtomicU64,
@@ -302,4 +303,5 @@ impl Barrier {
     }
 }
 
+#[cfg(not(loom))]
 const _: () = assert!(SEATS >= 32, "most barriers have a seat for each party");

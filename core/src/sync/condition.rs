@@ -10,6 +10,7 @@
 //! They sleep on a word that counts notifications, as a futex condition variable usually does: a notification for
 //! one of them may wake several. They come after those who have seats.
 
+use super::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::lock::{Lock, RLock};
 use super::mutex::Taken;
 use super::park::{SLICE, Woken, sleep, wake};
@@ -19,10 +20,10 @@ use crate::interrupt;
 use crate::net::Spin;
 use crate::shm::{Large, Shared, Slot};
 use crate::time::Deadline;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 const WAIT: &str = "wait for condition";
 
+#[derive(Default)]
 #[repr(C)]
 pub(super) struct ConditionWords {
     tag: AtomicU64,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A flag to wait for.
 
+use super::atomic::{AtomicU64, Ordering};
 use super::park::{SLICE, sleep, wake};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::net::Spin;
 use crate::shm::{Shared, Slot, Small};
 use crate::time::Deadline;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The event is set.
 const SET: u64 = 1;
@@ -18,6 +18,7 @@ const ONE: u64 = 4;
 
 const WAIT: &str = "wait for event";
 
+#[derive(Default)]
 #[repr(C)]
 pub(super) struct EventWords {
     tag: AtomicU64,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The public locks: a [`Mutex`](super::Mutex) in a slot of its own, and who holds it.
 
+use super::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::mutex::{Mutex, OnOwnerDeath, Taken};
 use crate::error::{Error, Kind, Result};
 use crate::net::Spin;
@@ -8,12 +9,12 @@ use crate::shm::{Shared, Slot, Small};
 use crate::sys;
 use crate::time::Deadline;
 use std::fmt;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 const ACQUIRE: &str = "acquire lock";
 const RELEASE: &str = "release lock";
 
 /// A lock in shared memory. The mutex is the truth; the words after it are written by its holder only.
+#[derive(Default)]
 #[repr(C)]
 pub(super) struct LockWords<const RECURSIVE: bool> {
     tag: AtomicU64,

@@ -20,16 +20,21 @@
 //! - A process that is killed at any instant leaves no waiter asleep for good: each sleep is cut into slices, after
 //!   which the sleeper looks whether somebody died.
 
+mod atomic;
 mod barrier;
 mod condition;
 mod event;
+mod futex;
 mod lock;
+#[cfg(all(test, loom))]
+mod models;
 mod mutex;
 mod park;
 mod seats;
 mod semaphore;
 
 pub use crate::shm::{Memory, Place};
+pub(crate) use atomic::{AtomicU32, AtomicU64, keep_order};
 pub use barrier::Barrier;
 pub use condition::Condition;
 pub use event::Event;
@@ -42,6 +47,7 @@ pub use semaphore::Semaphore;
 /// How another process gets what is in a slot.
 macro_rules! handed_over {
     ($name:ident, $words:literal) => {
+        #[cfg(not(loom))]
         impl $name {
             /// What another process needs to [`attach`](Self::attach): a descriptor, which may be inherited or sent
             /// over a Unix socket, and a number.

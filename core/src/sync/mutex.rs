@@ -16,6 +16,7 @@
 //! the lock free.
 #![forbid(unsafe_code)]
 
+use super::atomic::{AtomicU64, Ordering};
 use super::park::{Woken, sleep};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
@@ -23,7 +24,6 @@ use crate::net::Spin;
 use crate::sys::Identity;
 use crate::time::Deadline;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Somebody may sleep on the word.
@@ -35,12 +35,14 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// one core only, it cannot let go meanwhile.
 fn looks() -> u32 {
     static LOOKS: OnceLock<u32> = OnceLock::new();
-    *LOOKS
-        .get_or_init(|| if std::thread::available_parallelism().is_ok_and(|n| n.get() > 1) { 200 } else { 0 })
+    *LOOKS.get_or_init(|| {
+        let alone = cfg!(loom) || std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
+        if alone { 0 } else { 200 }
+    })
 }
 
 /// A lock that takes no memory but its word, which starts as 0. It has no guard: who locks unlocks.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[repr(transparent)]
 pub(crate) struct Mutex(AtomicU64);
 

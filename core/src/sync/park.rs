@@ -2,12 +2,12 @@
 //! Sleeping on a word of shared memory, a slice at a time.
 #![forbid(unsafe_code)]
 
+use super::atomic::AtomicU64;
+use super::futex;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
-use crate::sys;
 use crate::time::Deadline;
 use std::io;
-use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 /// The longest sleep between two looks: who was woken for something may be killed before it takes it.
@@ -34,21 +34,7 @@ pub(crate) fn sleep(
     deadline: Deadline,
 ) -> Result<Woken> {
     let low = u32::try_from(value & 0xffff_ffff).unwrap_or(0);
-    sleep_on(sys::low_half(word), low, slice, operation, deadline)
-}
-
-/// Like [`sleep`], on a word of 32 bits.
-///
-/// # Errors
-/// As [`sleep`].
-pub(crate) fn sleep_on(
-    word: &AtomicU32,
-    value: u32,
-    slice: Duration,
-    operation: &'static str,
-    deadline: Deadline,
-) -> Result<Woken> {
-    match sys::futex_wait(word, value, deadline.min(Deadline::after(slice))) {
+    match futex::wait(word, low, deadline.min(Deadline::after(slice))) {
         Ok(()) => Ok(Woken::Perhaps),
         Err(e) if e.kind() == io::ErrorKind::TimedOut && deadline.expired() => {
             Err(Error::new(Kind::Timeout, operation))
@@ -63,5 +49,5 @@ pub(crate) fn sleep_on(
 
 /// Wakes up to `count` sleepers on the word's low half; returns how many there were.
 pub(crate) fn wake(word: &AtomicU64, count: i32) -> usize {
-    sys::futex_wake(sys::low_half(word), count)
+    futex::wake(word, count)
 }

@@ -2,12 +2,12 @@
 //! Places for processes that wait, so that each can be woken by itself and the dead be told from the living.
 #![forbid(unsafe_code)]
 
+use super::atomic::{AtomicU64, Ordering};
 use super::park::wake;
 use crate::sys::Identity;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many there are in a slot.
-pub(super) const SEATS: usize = 56;
+pub(super) const SEATS: usize = if cfg!(loom) { 2 } else { 56 };
 
 /// What a seat's state is, in its two low bits; the ticket is above them.
 const WAITING: u64 = 1;
@@ -18,6 +18,7 @@ const TICKET_SHIFT: u32 = 2;
 /// A place of one waiter.
 ///
 /// Nobody but the owner takes a seat or leaves it, unless the owner is dead.
+#[derive(Default)]
 #[repr(C)]
 pub(super) struct Seat {
     /// The process that has it; 0 is nobody.
@@ -97,6 +98,12 @@ impl Seat {
 /// The seats of a slot.
 #[repr(C)]
 pub(super) struct Seats([Seat; SEATS]);
+
+impl Default for Seats {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Seat::default()))
+    }
+}
 
 impl Seats {
     pub(super) fn get(&self, index: usize) -> Option<&Seat> {

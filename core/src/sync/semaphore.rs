@@ -5,17 +5,18 @@
 //! The low half is the number of units, the high half 1 where somebody may sleep. A release that finds it so clears
 //! it and wakes one; that one puts it back, because others may sleep, and wakes the next where units are left.
 
+use super::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::park::{SLICE, sleep, wake};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::net::Spin;
 use crate::shm::{Shared, Slot, Small};
 use crate::time::Deadline;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 const WAITED: u64 = 1 << 32;
 const ACQUIRE: &str = "acquire semaphore";
 
+#[derive(Default)]
 #[repr(C)]
 pub(super) struct SemaphoreWords {
     tag: AtomicU64,
