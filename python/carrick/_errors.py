@@ -5,13 +5,18 @@ The table of kinds is the core's (``_carrick.error_table()``); here each kind ge
 the two equal.
 """
 
+from __future__ import annotations
+
 import builtins
 import multiprocessing.context as context
 import queue
 import threading
-from typing import Any
 
 from carrick import _carrick
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class Error(Exception):

@@ -7,10 +7,15 @@ looked them up before are given ours too. Children made by
 fork inherit all this; those made by spawn and the fork server are started with the patch before anything else.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from types import ModuleType
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 _patched = False
 

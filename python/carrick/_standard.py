@@ -5,9 +5,11 @@ Each is imported when a drop-in first asks for it: a program pays for those that
 drop-ins before it puts anything in place of a standard module.
 """
 
-from importlib import import_module as _import_module
-from typing import TYPE_CHECKING
+from __future__ import annotations
 
+from importlib import import_module as _import_module
+
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import hmac
     import multiprocessing

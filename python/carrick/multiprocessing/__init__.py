@@ -4,9 +4,10 @@
 Pools are the standard library's for now. Submodules are imported when they are used.
 """
 
+from __future__ import annotations
+
 from importlib import import_module as _import_module
 from multiprocessing import *  # noqa: F403
-from typing import Any
 
 from carrick._standard import multiprocessing as _standard
 from carrick.multiprocessing.context import Process as Process
@@ -40,7 +41,7 @@ _OURS = (
 )
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name in _OURS:
         return _import_module(f"{__name__}.{name}")
     return getattr(_standard, name)

@@ -7,14 +7,19 @@ What is out of the ordinary is left to the standard method: a process class with
 standard library that is not as we know it, and a ``run`` that raises.
 """
 
+from __future__ import annotations
+
 import itertools
 import sys
 import threading
 from collections.abc import Callable
 from multiprocessing import context, process, util
-from typing import Any
 
 from carrick.multiprocessing import _child
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ()
 

@@ -6,13 +6,18 @@ KeyboardInterrupt that nobody catches ends a child without a traceback, with the
 reaches every process of a terminal, and the parent's traceback says enough.
 """
 
+from __future__ import annotations
+
 import os
 import signal
 import sys
 from multiprocessing import reduction
-from typing import Any
 
 from carrick import _carrick
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ()
 

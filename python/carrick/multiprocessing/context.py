@@ -5,10 +5,15 @@ The classes have the names of the standard ones, because others tell them by nam
 PyTorch accept them. Which method is the default is the standard package's to know.
 """
 
+from __future__ import annotations
+
 from multiprocessing import context as _standard
-from typing import Any
 
 from carrick._standard import multiprocessing as _package
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ()
 

@@ -8,6 +8,8 @@ all its children (what CPython has always meant to do, and does from 3.13.8 on).
 The server serves the process that started it and all processes below that one, over a socket that has no name.
 """
 
+from __future__ import annotations
+
 import gc
 import io
 import os
@@ -15,12 +17,15 @@ import pickle
 import signal
 import sys
 from multiprocessing import process, resource_tracker, spawn, util
-from typing import Any
 
 from carrick import _carrick, _errors, _patch
 from carrick._standard import forkserver as _standard
 from carrick.multiprocessing import _child
 from carrick.multiprocessing.popen_fork import forget_exit_handlers, run_exit_handlers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["connect_to_new_process", "ensure_running", "get_inherited_fds", "set_forkserver_preload"]
 

@@ -5,15 +5,20 @@ A process is watched by a pidfd, not by a pipe: it is ready when the process its
 descriptors of it.
 """
 
+from __future__ import annotations
+
 import atexit
 import errno
 import os
 from multiprocessing import util
-from typing import Any
 
 from carrick import _carrick
 from carrick._standard import popen_fork as _standard
 from carrick.multiprocessing import _bootstrap, _child
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Popen"]
 

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Children of a fork server: the module :mod:`multiprocessing.popen_forkserver`."""
 
+from __future__ import annotations
+
 import io
 import os
 from multiprocessing import context, reduction, spawn, util
-from typing import Any
 
 from carrick import _carrick
 from carrick._standard import popen_forkserver as _standard
 from carrick.multiprocessing import _child, forkserver
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Popen"]
 

@@ -1,13 +1,18 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Children that are fresh interpreters: the module :mod:`multiprocessing.popen_spawn_posix`."""
 
+from __future__ import annotations
+
 import os
 from multiprocessing import util
-from typing import Any
 
 from carrick._standard import popen_spawn_posix as _standard
 from carrick.multiprocessing import _child
 from carrick.multiprocessing.popen_fork import Joined
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __all__ = ["Popen"]
 
