@@ -271,6 +271,10 @@ fn a_request_outlives_the_ready_children_and_not_the_server() {
         }
         assert_eq!(server.start(b"?", &[], PLAIN).unwrap().join(soon()).unwrap(), Exit::Code(9));
     }
+    for idle in children().split_whitespace() {
+        Command::new("kill").args(["-STOP", idle]).spawn().unwrap().join(soon()).unwrap();
+    }
+    assert_eq!(server.start(b"?", &[], PLAIN).unwrap().join(soon()).unwrap(), Exit::Code(9));
     let (mut ours, theirs) = thread_of_life();
     let running = server.start(b"pause", &[theirs.as_fd()], PLAIN).unwrap();
     drop(theirs);

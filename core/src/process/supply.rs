@@ -4,7 +4,7 @@
 //! # Who knows what
 //! An *idle* child waits for a request. When it has one it sends the request's report to the server: from then on it
 //! is *busy*, and the server writes its exit code there. Then it writes its own number there, and begins. A child that
-//! dies idle is replaced.
+//! dies idle is replaced; one that is stopped idle is killed.
 //!
 //! # Deaths
 //! An idle child is killed by the kernel when the server ends. A busy one lives on. All end by themselves when they
@@ -210,6 +210,13 @@ impl Supply {
             if self.idle.contains(&pid) {
                 // What it said before it died has arrived by now.
                 self.hear()?;
+            }
+            if sys::is_stop(status) {
+                if self.idle.contains(&pid) {
+                    // It would count as ready and take nothing. It has begun nothing either.
+                    sys::kill_child(pid);
+                }
+                continue;
             }
             if self.idle.remove(&pid) {
                 // If that is what children do here, not as fast as can be.

@@ -4,8 +4,6 @@
 Pools are the standard library's for now. Submodules are imported when they are used.
 """
 
-from __future__ import annotations
-
 from importlib import import_module as _import_module
 from multiprocessing import *  # noqa: F403
 

@@ -17,15 +17,25 @@ pub(crate) fn pidfd(pid: i32) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// A child that has ended, taken from the kernel's table: its number and its wait status.
+/// A child that has ended, taken from the kernel's table, or that was stopped: its number and its wait status.
 pub(crate) fn reap_any() -> io::Result<Option<(i32, i32)>> {
     let mut status: libc::c_int = 0;
-    match syscall!(waitpid(-1, &raw mut status, libc::WNOHANG)) {
+    match syscall!(waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED)) {
         Ok(0) => Ok(None),
         Ok(pid) => Ok(Some((pid, status))),
         Err(e) if e.raw_os_error() == Some(libc::ECHILD) => Ok(None),
         Err(e) => Err(e),
     }
+}
+
+/// Whether the wait status is that of a process that was stopped.
+pub(crate) fn is_stop(status: i32) -> bool {
+    libc::WIFSTOPPED(status)
+}
+
+/// Kills a child of this process that nobody has waited for.
+pub(crate) fn kill_child(pid: i32) {
+    let _ = syscall!(kill(pid, libc::SIGKILL));
 }
 
 /// The end of a process as one number: its exit code, or the negative number of the signal that killed it.
