@@ -131,6 +131,11 @@ def queue(side: str, what: str, full: int) -> Callable[[Scale], float]:
     return lambda scale: number(python("shared_queue", side, what, scale.count(full)))
 
 
+def lock(side: str, what: str, full: int) -> Callable[[Scale], float]:
+    """Nanoseconds of what is done with a Lock() or an Event()."""
+    return lambda scale: number(python("locks", side, what, scale.count(full)))
+
+
 def process_start(side: str, method: str, full: int) -> Callable[[Scale], float]:
     """Microseconds of starting and joining a process."""
     return lambda scale: number(python("process_start", side, method, scale.count(full)))

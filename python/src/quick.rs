@@ -47,8 +47,9 @@ unsafe extern "C" fn acquire(
     if is_plain(args, nargs, names) && lock_of(&slf).acquire_quickly() {
         // SAFETY: a constant of a running interpreter.
         let yes = unsafe { ffi::Py_True() };
-        // SAFETY: as above.
-        return unsafe { ffi::Py_NewRef(yes) };
+        // SAFETY: as above; the count is the caller's reference.
+        unsafe { ffi::Py_INCREF(yes) };
+        return yes;
     }
     slowly(slf, "_acquire", args, nargs, names)
 }
@@ -57,8 +58,9 @@ unsafe extern "C" fn release(slf: *mut ffi::PyObject, _none: *mut ffi::PyObject)
     if lock_of(&slf).release_quickly() {
         // SAFETY: a constant of a running interpreter.
         let none = unsafe { ffi::Py_None() };
-        // SAFETY: as above.
-        return unsafe { ffi::Py_NewRef(none) };
+        // SAFETY: as above; the count is the caller's reference.
+        unsafe { ffi::Py_INCREF(none) };
+        return none;
     }
     slowly(slf, "_release", std::ptr::null(), 0, std::ptr::null_mut())
 }
