@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../fuzz"
 seconds=${1:-30}
 shift || true
 targets=("$@")
-[ ${#targets[@]} -gt 0 ] || targets=(frame_decoder challenge answer address c_calls)
+[ ${#targets[@]} -gt 0 ] || targets=(frame_decoder challenge answer address shared_memory c_calls)
 share=$((seconds / ${#targets[@]}))
 [ "$share" -gt 0 ] || share=1
 # What libFuzzer needs of the compiler; these passes are in stable LLVM, only their names are not in rustc's.
