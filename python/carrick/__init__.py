@@ -10,40 +10,43 @@ or put all of them in place of the standard ones, in this process and its childr
 """
 
 from carrick._carrick import Request, __version__, about_to_block
-from carrick._errors import (
-    AuthenticationError,
-    BadFrameError,
-    BlockingIOError,
-    BrokenError,
-    BrokenPipeError,
-    BufferTooShort,
-    ClosedError,
-    ConnectionAbortedError,
-    ConnectionError,
-    ConnectionRefusedError,
-    ConnectionResetError,
-    CorruptError,
-    EmptyError,
-    EndOfStreamError,
-    Error,
-    FileExistsError,
-    FileNotFoundError,
-    FrameTooLargeError,
-    FullError,
-    HandlerError,
-    InterruptedError,
-    InvalidError,
-    MemoryError,
-    OSError,
-    OwnerDiedError,
-    OwnerDiedWarning,
-    PermissionError,
-    StateError,
-    TimeoutError,
-    WorkerDiedError,
-)
-from carrick._message import MessageServer
 from carrick._patch import is_patched, patch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from carrick._errors import (
+        AuthenticationError,
+        BadFrameError,
+        BlockingIOError,
+        BrokenError,
+        BrokenPipeError,
+        BufferTooShort,
+        ClosedError,
+        ConnectionAbortedError,
+        ConnectionError,
+        ConnectionRefusedError,
+        ConnectionResetError,
+        CorruptError,
+        EmptyError,
+        EndOfStreamError,
+        Error,
+        FileExistsError,
+        FileNotFoundError,
+        FrameTooLargeError,
+        FullError,
+        HandlerError,
+        InterruptedError,
+        InvalidError,
+        MemoryError,
+        OSError,
+        OwnerDiedError,
+        OwnerDiedWarning,
+        PermissionError,
+        StateError,
+        TimeoutError,
+        WorkerDiedError,
+    )
+    from carrick._message import MessageServer
 
 __all__ = [
     "AuthenticationError",
@@ -83,3 +86,17 @@ __all__ = [
     "is_patched",
     "patch",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # A program pays for what it uses: most import a drop-in and nothing of this.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from carrick import _errors, _message
+
+    value = globals()[name] = getattr(_message if name == "MessageServer" else _errors, name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
