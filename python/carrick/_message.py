@@ -6,34 +6,32 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any, Literal, Self, TypedDict, Unpack
 
 from carrick import _carrick
 from carrick._carrick import Request
 from carrick._errors import StateError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any, Literal, Self, TypedDict, Unpack
 
-    class _Options(TypedDict, total=False):
-        """The keyword arguments of :class:`MessageServer`; their defaults are in Rust, and the manual lists them."""
+class _Options(TypedDict, total=False):
+    """The keyword arguments of :class:`MessageServer`; their defaults are in Rust, and the manual lists them."""
 
-        authkey: Any
-        scheme: Literal["multiprocessing", "course"]
-        digest: str
-        min_digest: str
-        handshake_timeout: float | None
-        frame_format: Literal["multiprocessing", "course"] | tuple[int, Literal["big", "little"], bool] | None
-        max_frame: int | None
-        backlog: int
-        reuse_port: bool
-        max_connections: int
-        overload: Literal["block", "reject"]
-        request_timeout: float | None
-        idle_timeout: float | None
-        max_unsent: int
-        max_threads: int
-        drain: float | None
+    authkey: Any
+    scheme: Literal["multiprocessing", "course"]
+    digest: str
+    min_digest: str
+    handshake_timeout: float | None
+    frame_format: Literal["multiprocessing", "course"] | tuple[int, Literal["big", "little"], bool] | None
+    max_frame: int | None
+    backlog: int
+    reuse_port: bool
+    max_connections: int
+    overload: Literal["block", "reject"]
+    request_timeout: float | None
+    idle_timeout: float | None
+    max_unsent: int
+    max_threads: int
+    drain: float | None
 
 
 def _start_thread(job: Callable[[], None]) -> None:
