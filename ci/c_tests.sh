@@ -32,7 +32,7 @@ run() {
     # shellcheck disable=SC2086
     ${CARRICK_RUN:-} "$build/$program-$linking"
 }
-programs=(sockets messages gate queue sync contract vectors hostile null_calls null_alone)
+programs=(sockets messages gate queue sync process contract vectors hostile null_calls null_alone)
 for linking in ${CARRICK_LINKING:-static shared}; do
     libraries=("$build/libcarrick.a" -lpthread -ldl -lm)
     [ "$linking" = shared ] && libraries=(-L"$build" -lcarrick -lpthread "-Wl,-rpath,$(cd "$build" && pwd)")

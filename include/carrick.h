@@ -440,6 +440,13 @@ typedef struct carrick_datagram carrick_datagram;
 typedef struct carrick_event carrick_event;
 
 /**
+ * A process that was forked early, before the program had threads, and forks others on request: carrick_process_start
+ * with it in the options. Some children are always ready, so they start fast, and they have nothing of this
+ * process's threads and later memory. Thread word: ANY. A child made by fork may go on using it.
+ */
+typedef struct carrick_fork_server carrick_fork_server;
+
+/**
  * Accepts connections of a listener whose handshakes run side by side. Thread word: ANY. In a child of fork it can
  * be used; the handshakes that were not finished stay the parent's.
  */
@@ -466,6 +473,12 @@ typedef struct carrick_mac carrick_mac;
  * A set of watched descriptors. Thread word: ANY.
  */
 typedef struct carrick_poller carrick_poller;
+
+/**
+ * A process that was started. Freeing it leaves the process running. Thread word: ANY. In a child of fork it is the
+ * parent's still: only free it there.
+ */
+typedef struct carrick_process carrick_process;
 
 /**
  * A queue of messages for threads and processes: first in, first out, any number of producers and consumers. A child
@@ -639,6 +652,94 @@ typedef struct carrick_ready {
      */
     int32_t readiness;
 } carrick_ready;
+
+/**
+ * A descriptor for a process, and the number that it is to have there.
+ */
+typedef struct carrick_descriptor {
+    /**
+     * The caller's: BORROWED for the call.
+     */
+    int32_t fd;
+    /**
+     * Its number in the process.
+     */
+    int32_t number;
+} carrick_descriptor;
+
+/**
+ * How a process is started. Fill it with carrick_process_options_init.
+ */
+typedef struct carrick_process_options {
+    /**
+     * The size of this struct, set by _init.
+     */
+    size_t struct_size;
+    /**
+     * The kernel kills it when this process ends, however it does: 0 or 1 (0).
+     */
+    int32_t daemon;
+    /**
+     * A channel of frames between the two, for carrick_process_start: 0 or 1 (0).
+     */
+    int32_t channel;
+    /**
+     * It leads a session of its own, without a terminal, for carrick_process_spawn: 0 or 1 (0).
+     */
+    int32_t new_session;
+    /**
+     * Its process group, for carrick_process_spawn: 0 is one of its own, -1 this process's (-1).
+     */
+    int32_t process_group;
+    /**
+     * Its standard streams, for carrick_process_spawn: BORROWED for the call; -1 is this process's (-1).
+     */
+    int32_t stdin_fd;
+    /**
+     * As stdin_fd.
+     */
+    int32_t stdout_fd;
+    /**
+     * As stdin_fd.
+     */
+    int32_t stderr_fd;
+    /**
+     * Descriptors that it gets besides, for carrick_process_spawn and with a fork server: BORROWED for the call, may be
+     * NULL if descriptors_len is 0.
+     */
+    const struct carrick_descriptor *descriptors;
+    /**
+     * How many (0).
+     */
+    size_t descriptors_len;
+    /**
+     * The directory that it starts in, for carrick_process_spawn: BORROWED for the call, may be NULL (this process's).
+     */
+    const char *directory;
+    /**
+     * The length of directory (0).
+     */
+    size_t directory_len;
+    /**
+     * Its environment, for carrick_process_spawn: texts "NAME=value" and NULL behind the last; BORROWED for the call,
+     * may be NULL (this process's).
+     */
+    const char *const *environment;
+    /**
+     * Who forks, for carrick_process_start: BORROWED for the call, may be NULL (this process).
+     */
+    const struct carrick_fork_server *server;
+} carrick_process_options;
+
+/**
+ * What a process runs; returns its exit code, of which the lower eight bits count. Which thread: the only one of a
+ * process of its own. May it block: yes. Forbidden: where the program has threads, whatever needs a lock that another
+ * thread may have held when the process was started (carrick_process_start). Lifetime: argument and channel until it
+ * returns; channel is NULL unless the options asked for one. Calling exit in it runs the parent's exit handlers.
+ */
+typedef int32_t (*carrick_process_fn)(const uint8_t *argument,
+                                      size_t argument_len,
+                                      const struct carrick_connection *channel);
 
 /**
  * The limits of a queue. Fill it with carrick_queue_options_init.
@@ -1297,6 +1398,18 @@ carrick_status carrick_event_wait(const struct carrick_event *event, int64_t tim
 void carrick_event_free(struct carrick_event *event);
 
 /**
+ * Forks the server. Call it before the program has threads: what carrick_process_start says of forks holds for its
+ * children, too. It ends with the last process that has it. out_fork_server is OWNED.
+ * Codes: E_NOMEMORY, E_OS (EAGAIN, EMFILE, ...), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_fork_server_new(struct carrick_fork_server **out_fork_server);
+
+/**
+ * Lets the server go; processes that it has forked go on. Nobody else may be inside. NULL does nothing. Since 0.1.
+ */
+void carrick_fork_server_free(struct carrick_fork_server *fork_server);
+
+/**
  * Makes a gate, OWNED; options are BORROWED for the call. Their deadline is that of each handshake.
  * Codes: E_INVALID, E_VERSION, E_UNKNOWN_DIGEST, E_OS (EMFILE), E_NULL. ANY thread. Since 0.1.
  */
@@ -1506,6 +1619,98 @@ carrick_status carrick_poller_wake(const struct carrick_poller *poller);
  * Frees a poller; the descriptors it watched stay open. NULL does nothing. Nobody else may be inside. Since 0.1.
  */
 void carrick_poller_free(struct carrick_poller *poller);
+
+/**
+ * Fills process options with the defaults.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_process_options_init(struct carrick_process_options *out_options);
+
+/**
+ * Runs a function in a process of its own: a fork of this one, or, with a fork server in the options, of that one. The
+ * function gets a copy of the argument. A fork has a copy of this process's memory and descriptors, but of its
+ * threads only the caller's; a lock that another thread held, such as that of malloc'd memory of other libraries or of
+ * stdio, may be held for ever there, so a program with threads takes a fork server. The process ends without exit
+ * handlers; stdio is flushed. options may be NULL. out_process is OWNED.
+ * Codes: E_INVALID, E_VERSION, E_CLOSED (the fork server was killed), E_NOMEMORY, E_OS (EAGAIN, EMFILE, ...),
+ * E_INTERRUPTED, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_process_start(carrick_process_fn function,
+                                     const uint8_t *argument,
+                                     size_t argument_len,
+                                     const struct carrick_process_options *options,
+                                     struct carrick_process **out_process);
+
+/**
+ * Starts a program: arguments[0], found as a shell finds it, with the arguments, of which NULL is behind the last one.
+ * options may be NULL. out_process is OWNED.
+ * Codes: E_INVALID, E_VERSION, E_NOMEMORY, E_OS (ENOENT or EACCES: the program or the directory; EAGAIN, EMFILE, EBADF,
+ * ...), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_process_spawn(const char *const *arguments,
+                                     const struct carrick_process_options *options,
+                                     struct carrick_process **out_process);
+
+/**
+ * Waits for the end of the process. out_exit_code is its exit code, the negative number of the signal that killed it, or
+ * 255 when nobody can tell: its fork server died first, or somebody else waited for it. May be called again.
+ * Codes: E_TIMEOUT, E_WOULD_BLOCK (timeout_ns is 0 and it runs), E_INTERRUPTED, E_OS, E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_process_join(const struct carrick_process *process,
+                                    int64_t timeout_ns,
+                                    int32_t *out_exit_code);
+
+/**
+ * Whether the process runs: out_alive is 1 or 0.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_process_is_alive(const struct carrick_process *process, int32_t *out_alive);
+
+/**
+ * Asks the process to end (SIGTERM). One that has ended is left in peace.
+ * Codes: E_OS (EPERM), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_process_terminate(const struct carrick_process *process);
+
+/**
+ * Ends the process (SIGKILL). One that has ended is left in peace.
+ * Codes: E_OS (EPERM), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_process_kill(const struct carrick_process *process);
+
+/**
+ * Sends a signal, by its number in signal.h. One that has ended is left in peace.
+ * Codes: E_OS (EINVAL: no such signal; EPERM), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_process_signal(const struct carrick_process *process, int32_t signal);
+
+/**
+ * The number of the process.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_process_pid(const struct carrick_process *process, int32_t *out_pid);
+
+/**
+ * A descriptor that is readable when the process has ended, for poll, epoll or a carrick_poller: BORROWED until the
+ * process is freed. Do not read from it.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_process_fd(const struct carrick_process *process,
+                                  int32_t *out_fd);
+
+/**
+ * Takes the channel to the process, which can be done once: out_connection is OWNED, and has the format
+ * multiprocessing.
+ * Codes: E_STATE (none was asked for, or it was taken), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_process_take_channel(const struct carrick_process *process,
+                                            struct carrick_connection **out_connection);
+
+/**
+ * Frees the handle; the process goes on, and leaves no zombie behind if this one starts or frees others later. NULL
+ * does nothing. Since 0.1.
+ */
+void carrick_process_free(struct carrick_process *process);
 
 /**
  * Fills queue options with the defaults.

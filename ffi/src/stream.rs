@@ -33,6 +33,12 @@ pub(crate) fn lend<'a>(fd: i32, operation: &'static str) -> Result<BorrowedFd<'a
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
+/// A descriptor that was made just now.
+pub(crate) fn own(fd: i32) -> OwnedFd {
+    // SAFETY: the caller has just made it, and nobody else knows it.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
 /// Adopts a descriptor that C gives up if `make` succeeds: it gets a duplicate, and the original is closed
 /// only when nothing can fail any more.
 pub(crate) fn adopt<T>(

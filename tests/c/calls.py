@@ -29,6 +29,8 @@ HANDLES = [
     "condition",
     "event",
     "barrier",
+    "process",
+    "fork_server",
     "server",
     "request",
     "session",
@@ -56,6 +58,9 @@ VALUES = {
     "carrick_stream_server_bind.handler": "stream_handler",
     "carrick_message_server_bind.handler": "message_handler",
     "carrick_datagram_server_bind.handler": "datagram_handler",
+    "function": "process_function", "argument": '(const uint8_t *)"data"', "argument_len": "4",
+    "arguments": "s->arguments", "signal": "0", "carrick_process_start.options": "&s->process_options",
+    "carrick_process_spawn.options": "&s->process_options",
     "user_data": "NULL", "drop_user_data": "NULL", "timeout_ns": "0", "fd": "0", "token": "1", "readiness": "1",
     "option": "CARRICK_OPTION_SEND_BUFFER", "value": "65536", "how": "CARRICK_SHUTDOWN_BOTH", "index": "0",
     "max_length": "0", "status": "0", "ready_cap": "4", "stats_cap": "CARRICK_STATS_COUNT", "buffer_cap": "512",
@@ -65,6 +70,7 @@ VALUES = {
 NULLABLE = {
     "carrick_connection_connect.format", "carrick_connection_connect.auth", "carrick_connection_new.format",
     "carrick_queue_new.options", "carrick_lock_new.options", "carrick_lock_attach.options", "carrick_listener_bind.options", "carrick_stream_server_bind.options", "carrick_message_server_bind.options",
+    "carrick_process_start.options", "carrick_process_spawn.options",
     "user_data", "drop_user_data",
 }  # fmt: skip
 # What a poisoned handle allows: closing it, and ending what it serves.

@@ -3,6 +3,11 @@
 
 static const uint8_t key[] = "secret", body_bytes[] = "data";
 
+int32_t process_function(const uint8_t *argument, size_t argument_len, const carrick_connection *channel)
+{
+    return argument != NULL && argument_len == 4 && channel == NULL ? 0 : 1;
+}
+
 carrick_status stream_handler(void *user_data, const carrick_session *session)
 {
     (void)user_data;
@@ -57,6 +62,10 @@ void make_subjects(struct subjects *s)
     OK(carrick_condition_new(&s->condition));
     OK(carrick_event_new(&s->event));
     OK(carrick_barrier_new(2, &s->barrier));
+    OK(carrick_process_options_init(&s->process_options));
+    s->arguments[0] = "true";
+    OK(carrick_process_spawn(s->arguments, NULL, &s->process));
+    OK(carrick_fork_server_new(&s->fork_server));
     OK(carrick_message_server_bind(CARRICK_TEXT("127.0.0.1:0"), NULL, message_handler, NULL, NULL, &s->server));
 }
 
@@ -76,6 +85,8 @@ void free_subjects(struct subjects *s)
     carrick_condition_free(s->condition);
     carrick_event_free(s->event);
     carrick_barrier_free(s->barrier);
+    carrick_process_free(s->process);
+    carrick_fork_server_free(s->fork_server);
     carrick_server_free(s->server);
 }
 

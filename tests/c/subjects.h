@@ -19,6 +19,8 @@ struct subjects {
     carrick_condition *condition;
     carrick_event *event;
     carrick_barrier *barrier;
+    carrick_process *process;
+    carrick_fork_server *fork_server;
     carrick_server *server;
     /* Only inside a handler. */
     const carrick_request *request;
@@ -30,6 +32,8 @@ struct subjects {
     carrick_listen_options listen;
     carrick_queue_options queue_options;
     carrick_lock_options lock_options;
+    carrick_process_options process_options;
+    const char *arguments[2];
     carrick_stream_server_options stream_server;
     carrick_message_server_options message_server;
     carrick_slice parts[1];
@@ -47,6 +51,7 @@ void free_subjects(struct subjects *s);
 void inside_request(struct subjects *s, void (*body)(struct subjects *s));
 void inside_session(struct subjects *s, void (*body)(struct subjects *s));
 
+int32_t process_function(const uint8_t *argument, size_t argument_len, const carrick_connection *channel);
 carrick_status stream_handler(void *user_data, const carrick_session *session);
 carrick_status message_handler(void *user_data, const carrick_request *request, const uint8_t *data, size_t data_len);
 carrick_status datagram_handler(void *user_data, const uint8_t *data, size_t data_len, const char *peer,

@@ -99,6 +99,11 @@ impl Child {
         self.channel.as_ref()
     }
 
+    /// Takes the channel out, to keep it apart from the process.
+    pub fn take_channel(&mut self) -> Option<Connection<Stream>> {
+        self.channel.take()
+    }
+
     /// Waits for the end of the process.
     ///
     /// # Errors

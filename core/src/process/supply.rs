@@ -105,6 +105,12 @@ impl Supply {
                 self.reap()?;
             }
             if slots[0].fired() {
+                // Those who wait have nothing to wait for, and are not left to others to bury.
+                self.hear()?;
+                for pid in self.idle.drain() {
+                    sys::kill_child(pid);
+                    sys::bury_child(pid);
+                }
                 return Ok(false);
             }
         }

@@ -19,7 +19,7 @@
 //! | `message_pair`, `pipe`, `send_message`, `recv_message` | `recv_message` when asked to | EINTR is reported; no SIGPIPE | close-on-exec |
 //! | `fork_plain`, `add_extras` | never | what `add_extras` does is safe between fork and exec | - |
 //! | `ignore_interrupt`, `heed_interrupt`, `signal_pidfd`, `reap` | never | they change SIGINT of the process | - |
-//! | `pidfd`, `reap_any`, `exit_code`, `is_stop`, `kill_child` | never | - | only the parent can reap |
+//! | `pidfd`, `reap_any`, `exit_code`, `is_stop`, `kill_child`, `bury_child` | `bury_child` until the child has ended | - | only the parent can reap |
 //! | `ChildSignal` | never | SIGCHLD is blocked meanwhile | the child drops it, which unblocks |
 //! | `die_with_parent`, `outlive_parent` | never | - | the child of a fork starts without |
 //! | `lifeline`, `hold_on` | never | `hold_on` is safe between fork and exec | a child has no lifeline of its own yet |

@@ -38,6 +38,16 @@ pub(crate) fn kill_child(pid: i32) {
     let _ = syscall!(kill(pid, libc::SIGKILL));
 }
 
+/// Waits for a child that was killed.
+pub(crate) fn bury_child(pid: i32) {
+    let nowhere: *mut libc::c_int = std::ptr::null_mut();
+    while let Err(e) = syscall!(waitpid(pid, nowhere, 0)) {
+        if e.raw_os_error() != Some(libc::EINTR) {
+            break;
+        }
+    }
+}
+
 /// The end of a process as one number: its exit code, or the negative number of the signal that killed it.
 pub(crate) fn exit_code(status: i32) -> i32 {
     if libc::WIFSIGNALED(status) { -libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }

@@ -16,8 +16,8 @@ pub(crate) use io::{
     recv_uninit, recv_waiting, send_to, send_vectored, send_waiting, shutdown_both, write_pipe,
 };
 pub(crate) use lineage::{
-    ChildSignal, die_with_parent, exit_code, hold_on, is_stop, kill_child, lifeline, outlive_parent, pidfd,
-    reap_any,
+    ChildSignal, bury_child, die_with_parent, exit_code, hold_on, is_stop, kill_child, lifeline,
+    outlive_parent, pidfd, reap_any,
 };
 pub(crate) use memory::{
     Mapping, file_id, futex_wait, futex_wake, grow_file, low_half, memory_file, punch_file, sealed_length,

@@ -32,13 +32,8 @@ pub(crate) fn fork_child() -> io::Result<ForkOutcome> {
         Ok(fd) => fd,
         Err(error) => {
             // Without a descriptor nobody could wait for this child or end it.
-            let _ = syscall!(kill(pid, libc::SIGKILL));
-            let nowhere: *mut libc::c_int = std::ptr::null_mut();
-            while let Err(e) = syscall!(waitpid(pid, nowhere, 0)) {
-                if e.raw_os_error() != Some(libc::EINTR) {
-                    break;
-                }
-            }
+            super::kill_child(pid);
+            super::bury_child(pid);
             return Err(error);
         }
     };
