@@ -36,7 +36,7 @@ pub struct carrick_process {
 opaque!(carrick_process => Process, b"ck-proce");
 
 /// What a process runs; returns its exit code, of which the lower eight bits count. Which thread: the only one of a
-/// process of its own. May it block: yes. Forbidden: where the program has threads, whatever needs a lock that another
+/// process of its own. Concurrent: no. May it block: yes. Forbidden: where the program has threads, whatever needs a lock that another
 /// thread may have held when the process was started (carrick_process_start). Lifetime: argument and channel until it
 /// returns; channel is NULL unless the options asked for one. Calling exit in it runs the parent's exit handlers.
 pub type carrick_process_fn = Option<
