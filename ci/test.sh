@@ -28,7 +28,7 @@ step "Examples in Python, C and Rust" 600 bash ci/examples.sh
 step "The course on the standard library and on carrick" 660 bash ci/course.sh
 step "Installation: pkg-config, CMake, a path dependency" 600 bash ci/install_test.sh
 step "The scenario matrix" 900 bash ci/matrix.sh
-step "CPython's own tests on carrick" 1500 bash ci/conformance.sh
+step "CPython's own tests on carrick" 2100 bash ci/conformance.sh
 
 printf '\n'
 for name in ${failed[@]+"${failed[@]}"}; do
