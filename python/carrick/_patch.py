@@ -3,8 +3,8 @@
 
 The package ``multiprocessing`` stays CPython's and its leaves are exchanged, ``connection``, ``queues``,
 ``synchronize`` and those that start processes: contexts, processes and all who import late find ours. Modules that
-looked them up before are given ours too. Children made by
-fork inherit all this; those made by spawn and the fork server are started with the patch before anything else.
+looked them up before are given ours too. Children made by fork inherit all this; those made by spawn and the fork server
+are started with the patch before anything else.
 """
 
 from __future__ import annotations
@@ -82,10 +82,10 @@ def _exchange_leaf(leaf: str, ours: ModuleType) -> ModuleType:
 
 
 def _exchange_connection(ours: ModuleType) -> None:
-    import multiprocessing.managers as managers
-
     standard = _exchange_leaf("connection", ours)
-    listener_client: dict[str, Any] = vars(managers)["listener_client"]
+    # Imported later, it takes ours by itself.
+    managers = sys.modules.get("multiprocessing.managers")
+    listener_client: dict[str, Any] = vars(managers)["listener_client"] if managers else {}
     for serializer, (listener, client) in list(listener_client.items()):
         listener_client[serializer] = (_ours(listener, standard, ours), _ours(client, standard, ours))
     # Two functions of the standard module itself look their classes up there: XmlListener and XmlClient.
