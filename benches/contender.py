@@ -4,6 +4,7 @@
 Every measurement starts fresh processes and ends them, so nothing of one is left for the next.
 """
 
+import importlib.util
 import pathlib
 import subprocess
 import sys
@@ -18,6 +19,7 @@ ROOT = HERE.parent
 BUILT = ROOT / "build" / "bench"
 RUST = ROOT / "target" / "peers" / "release"
 PROGRAMS = HERE / "programs"
+CHANNELS = RUST / "bench-channels"
 PATIENCE = 120
 """Seconds after which a program that has not ended is taken for stuck."""
 
@@ -50,14 +52,17 @@ QUICK = Scale(seconds=0.1, part=0.02, connections=500)
 
 @dataclass(frozen=True)
 class Contender:
-    """A library in one of its ways. ``program`` must exist for it to take part."""
+    """A library in one of its ways. ``program`` and ``module`` must exist for it to take part."""
 
     name: str
     measure: Callable[[Scale], float]
     program: pathlib.Path | None = None
+    module: str = ""
 
     def is_there(self) -> bool:
-        """Whether it was built."""
+        """Whether it was built, or installed."""
+        if self.module and importlib.util.find_spec(self.module) is None:
+            return False
         return self.program is None or self.program.exists()
 
 
@@ -139,6 +144,17 @@ def lock(side: str, what: str, full: int) -> Callable[[Scale], float]:
 def process_start(side: str, method: str, full: int) -> Callable[[Scale], float]:
     """Microseconds of starting and joining a process."""
     return lambda scale: number(python("process_start", side, method, scale.count(full)))
+
+
+def queue_round_trip(side: str, pairs: int, full: int) -> Callable[[Scale], float]:
+    """Microseconds of a round trip through two queues, ``pairs`` of processes at a time."""
+    return lambda scale: number(python("queue_round_trip", side, pairs, scale.count(full)))
+
+
+def channel(library: str, what: str, length: int, full: int) -> Callable[[Scale], float]:
+    """Messages per second between two processes in Rust, or microseconds of a round trip."""
+    program = [str(CHANNELS), library] if library != "C" else built("carrick_channel")
+    return lambda scale: number([*program, what, str(length), str(scale.count(full))])
 
 
 def thread_queue(side: str, kind: str, what: str, full: int) -> Callable[[Scale], float]:

@@ -84,6 +84,42 @@ _FRAMED_CLAIMS = (
 )
 
 
+FASTER_FIFO = "faster-fifo"
+
+
+def _queues(measure: Callable[..., Callable[[c.Scale], float]], *arguments: object) -> tuple[Contender, ...]:
+    peer = Contender(FASTER_FIFO, measure("faster-fifo", *arguments), module="faster_fifo")
+    return *_both(measure, *arguments), peer
+
+
+def _better(target: float) -> tuple[Claim, ...]:
+    return (Claim("carrick against the better one", CARRICK, (STOCK, FASTER_FIFO), target),)
+
+
+def _channels(what: str, length: int, count: int) -> tuple[Contender, ...]:
+    libraries = (
+        ("carrick, Rust", "carrick"),
+        ("carrick, C", "C"),
+        ("ipc-channel", "ipc-channel"),
+        ("iceoryx2", "iceoryx2"),
+        ("Unix socketpair", "socketpair"),
+        ("SPSC ring, spinning", "ring"),
+    )
+    return tuple(Contender(name, c.channel(library, what, length, count)) for name, library in libraries)
+
+
+def _channel_claims(what: str) -> tuple[Claim, ...]:
+    blocking = ("ipc-channel", "Unix socketpair")
+    return tuple(
+        claim
+        for ours in ("carrick, Rust", "carrick, C")
+        for claim in (
+            Claim(f"{ours.split()[1]} against the better of the blocking ones", ours, blocking, 1.0),
+            Claim(f"{ours.split()[1]} against iceoryx2, which spins", ours, ("iceoryx2",), 0.5),
+        )
+    )
+
+
 def _thread_queues(what: str, count: int) -> tuple[Contender, ...]:
     kind = "PriorityQueue" if what == "priority" else "Queue"
     both = _both(c.thread_queue, kind, what, count)
@@ -167,13 +203,91 @@ ROWS = (
         ),
     ),
     *(
-        Row(f"queue-{name}", title, unit, False, _both(c.queue, name, count), _times(target))
-        for name, title, unit, count, target in (
-            ("int", "Queue, small ints, one producer process to one consumer", "messages/s", 200_000, 5.0),
-            ("two", "Queue, small ints, two producer processes to one consumer", "messages/s", 200_000, 4.0),
-            ("dict", "Queue, small dicts", "messages/s", 100_000, 3.0),
-            ("bounded", "Queue(10), small ints", "messages/s", 100_000, 3.0),
-            ("large", "Queue, bytes objects of 1 MiB", "MB/s", 2_000, 12.0),
+        Row(f"queue-{name}", title, unit, False, _queues(c.queue, name, count), claims)
+        for name, title, unit, count, claims in (
+            (
+                "int",
+                "Queue, small ints, one producer process to one consumer",
+                "messages/s",
+                200_000,
+                _better(5.0),
+            ),
+            (
+                "two",
+                "Queue, small ints, two producer processes to one consumer",
+                "messages/s",
+                200_000,
+                _better(4.0),
+            ),
+            ("dict", "Queue, small dicts", "messages/s", 100_000, _better(3.0)),
+            ("bounded", "Queue(10), small ints", "messages/s", 100_000, _better(3.0)),
+            (
+                "large",
+                "Queue, bytes objects of 1 MiB",
+                "MB/s",
+                2_000,
+                (*_times(12.0), Claim("carrick against faster-fifo", CARRICK, (FASTER_FIFO,), 1.0)),
+            ),
+        )
+    ),
+    Row(
+        "queue-roundtrip",
+        "round trip of a small int through two Queues",
+        "us",
+        True,
+        _queues(c.queue_round_trip, 1, 5_000),
+        _better(8.0),
+    ),
+    Row(
+        "queue-roundtrips",
+        "the same between four pairs of processes at a time",
+        "us",
+        True,
+        _queues(c.queue_round_trip, 4, 2_000),
+        _better(0.9),
+    ),
+    *(
+        Row(
+            f"channel-{name}",
+            title,
+            unit,
+            unit == "us",
+            _channels(what, length, count),
+            _channel_claims(what),
+        )
+        for name, title, unit, what, length, count in (
+            (
+                "small",
+                "messages of 64 B between two processes, Rust and C",
+                "messages/s",
+                "stream",
+                64,
+                500_000,
+            ),
+            (
+                "large",
+                "messages of 1 MiB between two processes, Rust and C",
+                "messages/s",
+                "stream",
+                1 << 20,
+                3_000,
+            ),
+            (
+                "roundtrip",
+                "round trip of 64 B between two processes, Rust and C",
+                "us",
+                "roundtrip",
+                64,
+                20_000,
+            ),
+            (
+                "roundtrip-large",
+                "round trip of 1 MiB between two processes, Rust and C",
+                "us",
+                "roundtrip",
+                1 << 20,
+                1_000,
+            ),
         )
     ),
     *(

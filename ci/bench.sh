@@ -19,7 +19,14 @@ if [ -z "$quick" ] && ! .venv/bin/python -c 'import matplotlib' 2> /dev/null; th
     .venv/bin/python -m pip install --quiet --disable-pip-version-check 'matplotlib>=3.8,<4'
 fi
 
-cargo build --quiet --release --locked --manifest-path benches/peers/rust/Cargo.toml --target-dir target/peers
+if ! .venv/bin/python -c 'import faster_fifo' 2> /dev/null; then
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check 'faster-fifo==1.5.2' \
+        || echo "bench: LEFT OUT: faster-fifo, which could not be installed" >&2
+fi
+
+for peers in rust channels; do
+    cargo build --quiet --release --locked --manifest-path "benches/peers/$peers/Cargo.toml" --target-dir target/peers
+done
 
 peer() { # header, program, package
     if echo "#include <$1>" | cc -E -x c - > /dev/null 2>&1; then

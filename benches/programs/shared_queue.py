@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Processes and a Queue(). Arguments: SIDE int|dict|large|bounded|two COUNT.
+"""Processes and a Queue(). Arguments: SIDE int|dict|large|bounded|two COUNT; SIDE may be faster-fifo.
 
 Prints the messages per second that the parent takes from one child (``two``: from two of them), or for ``large`` the
 megabytes per second of bytes objects of 1 MiB. ``bounded`` is a queue of at most 10.
@@ -11,7 +11,7 @@ from typing import Any
 
 import side
 
-multiprocessing = side.load("multiprocessing").get_context("fork")
+multiprocessing = side.processes()
 what, count = sys.argv[2], int(sys.argv[3])
 producers = 2 if what == "two" else 1
 
@@ -19,20 +19,21 @@ producers = 2 if what == "two" else 1
 def pour(queue: Any, messages: int) -> None:
     message = {"dict": {"key": 1, "other": [2, 3]}, "large": bytes(side.MEBIBYTE)}.get(what)
     for number in range(messages):
-        queue.put(number if message is None else message)
-    queue.put(None)
+        side.put(queue, number if message is None else message)
+    side.put(queue, None)
 
 
-queue = multiprocessing.Queue(10 if what == "bounded" else 0)
+queue = side.queue(multiprocessing, 10 if what == "bounded" else 0)
+get = queue.get
 each = count // producers
 children = [multiprocessing.Process(target=pour, args=(queue, each), daemon=True) for _ in range(producers)]
 for child in children:
     child.start()
-queue.get()
+get()
 started = time.perf_counter()
 taken, ended = 0, 0
 while ended < producers:
-    if queue.get() is None:
+    if get() is None:
         ended += 1
     else:
         taken += 1

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT OR Apache-2.0 */
+/* Messages between two processes by carrick's queues. Arguments: stream|roundtrip LENGTH COUNT.
+ * Prints what benches/peers/channels prints: messages per second, or microseconds of a round trip. */
+#include <carrick.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static size_t length;
+static long count;
+static uint8_t *body, *room;
+
+static void check(carrick_status status, const char *what) {
+    if (status != CARRICK_OK) {
+        fprintf(stderr, "%s: %s\n", what, carrick_status_name(status));
+        _exit(1);
+    }
+}
+
+static void put(const carrick_queue *queue) { check(carrick_queue_put(queue, body, length, -1), "put"); }
+
+static void get(const carrick_queue *queue) {
+    size_t got = 0;
+    check(carrick_queue_get_into(queue, room, length, -1, &got), "get");
+    if (got != length) {
+        fprintf(stderr, "%zu bytes came\n", got);
+        _exit(1);
+    }
+}
+
+static double now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+int main(int argc, char **argv) {
+    if (argc != 4) {
+        fprintf(stderr, "usage: stream|roundtrip LENGTH COUNT\n");
+        return 2;
+    }
+    int streams = strcmp(argv[1], "stream") == 0;
+    length = strtoul(argv[2], NULL, 10);
+    count = strtol(argv[3], NULL, 10);
+    body = calloc(length + 1, 1);
+    room = calloc(length + 1, 1);
+    carrick_queue *there = NULL, *back = NULL;
+    check(carrick_queue_new(NULL, &there), "queue");
+    check(carrick_queue_new(NULL, &back), "queue");
+    pid_t child = fork();
+    if (child < 0) {
+        perror("fork");
+        return 1;
+    }
+    if (child == 0) {
+        for (long i = 0; i <= count; i++) {
+            if (!streams) {
+                get(there);
+            }
+            put(back);
+        }
+        _exit(0);
+    }
+    double started = 0;
+    for (long i = 0; i <= count; i++) {
+        if (!streams) {
+            put(there);
+        }
+        get(back);
+        if (i == 0) {
+            started = now();
+        }
+    }
+    double elapsed = now() - started;
+    int status = 0;
+    if (waitpid(child, &status, 0) != child || status != 0) {
+        fprintf(stderr, "the child failed\n");
+        return 1;
+    }
+    printf("%f\n", streams ? (double)count / elapsed : elapsed / (double)count * 1e6);
+    carrick_queue_free(there);
+    carrick_queue_free(back);
+    free(body);
+    free(room);
+    return 0;
+}

@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The libraries, each behind the same two traits.
+
+use crate::ring;
+use carrick::Deadline;
+use carrick::queue::{Queue, QueueOptions};
+use iceoryx2::prelude::*;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+/// A channel before the fork.
+pub trait Ends {
+    /// The sender's end and the receiver's.
+    fn split(self: Box<Self>) -> (Box<dyn Open>, Box<dyn Open>);
+}
+
+/// An end, to be made use of after the fork by the process that has it.
+pub trait Open {
+    fn connect(self: Box<Self>) -> Box<dyn End>;
+}
+
+pub trait End {
+    fn send(&mut self, body: &[u8]);
+    /// Takes a message and returns its length.
+    fn recv(&mut self) -> usize;
+    /// Waits until what was sent may no longer be lost by ending.
+    fn drained(&mut self) {}
+}
+
+type Make = fn(usize, u32) -> Box<dyn Ends>;
+
+/// Each library with what makes a channel of it, given the length of its messages and the channel's number.
+pub const LIBRARIES: &[(&str, Make)] = &[
+    ("carrick", |_, _| Box::new(Shared(Queue::new(QueueOptions::default()).expect("a queue")))),
+    ("ipc-channel", |_, _| Box::new(IpcChannel)),
+    ("iceoryx2", |length, number| Box::new(Iceoryx { length, number, parent: std::process::id() })),
+    ("socketpair", |_, _| Box::new(SocketPair)),
+    ("ring", |length, _| Box::new(ring::Ring::new(length))),
+];
+
+// ---- carrick ----
+
+struct Shared(Queue);
+
+impl Ends for Shared {
+    fn split(self: Box<Self>) -> (Box<dyn Open>, Box<dyn Open>) {
+        let queue = Arc::new(self.0);
+        (Box::new(SharedEnd(Arc::clone(&queue))), Box::new(SharedEnd(queue)))
+    }
+}
+
+struct SharedEnd(Arc<Queue>);
+
+impl Open for SharedEnd {
+    fn connect(self: Box<Self>) -> Box<dyn End> {
+        self
+    }
+}
+
+impl End for SharedEnd {
+    fn send(&mut self, body: &[u8]) {
+        self.0.put(body, Deadline::NEVER).expect("put");
+    }
+
+    fn recv(&mut self) -> usize {
+        self.0.get(Deadline::NEVER).expect("get").len()
+    }
+}
+
+// ---- ipc-channel ----
+
+struct IpcChannel;
+
+impl Ends for IpcChannel {
+    fn split(self: Box<Self>) -> (Box<dyn Open>, Box<dyn Open>) {
+        let (sender, receiver) = ipc_channel::ipc::bytes_channel().expect("a channel");
+        (Box::new(IpcSender(sender)), Box::new(IpcReceiver(receiver)))
+    }
+}
+
+struct IpcSender(ipc_channel::ipc::IpcBytesSender);
+struct IpcReceiver(ipc_channel::ipc::IpcBytesReceiver);
+
+impl Open for IpcSender {
+    fn connect(self: Box<Self>) -> Box<dyn End> {
+        self
+    }
+}
+
+impl Open for IpcReceiver {
+    fn connect(self: Box<Self>) -> Box<dyn End> {
+        self
+    }
+}
+
+impl End for IpcSender {
+    fn send(&mut self, body: &[u8]) {
+        self.0.send(body).expect("send");
+    }
+
+    fn recv(&mut self) -> usize {
+        unreachable!("the sender's end")
+    }
+}
+
+impl End for IpcReceiver {
+    fn send(&mut self, _body: &[u8]) {
+        unreachable!("the receiver's end")
+    }
+
+    fn recv(&mut self) -> usize {
+        self.0.recv().expect("recv").len()
+    }
+}
+
+// ---- iceoryx2 ----
+
+/// Publish and subscribe without loss. It has no blocking receive: the receiver looks again and again, which is its
+/// quickest way, and reads where the sender wrote.
+struct Iceoryx {
+    length: usize,
+    number: u32,
+    parent: u32,
+}
+
+const SAMPLES: usize = 16;
+
+impl Ends for Iceoryx {
+    fn split(self: Box<Self>) -> (Box<dyn Open>, Box<dyn Open>) {
+        let name = format!("carrick-bench-{}-{}", self.parent, self.number);
+        let (ready, wait) = UnixStream::pair().expect("a pair");
+        let sender = IceoryxSender { name: name.clone(), length: self.length, wait };
+        (Box::new(sender), Box::new(IceoryxReceiver { name, ready }))
+    }
+}
+
+type Service = iceoryx2::service::port_factory::publish_subscribe::PortFactory<ipc::Service, [u8], ()>;
+
+fn service(name: &str) -> (Node<ipc::Service>, Service) {
+    set_log_level(LogLevel::Error);
+    let node = NodeBuilder::new().create::<ipc::Service>().expect("a node");
+    let service = node
+        .service_builder(&name.try_into().expect("a name"))
+        .publish_subscribe::<[u8]>()
+        .enable_safe_overflow(false)
+        .subscriber_max_buffer_size(SAMPLES)
+        .max_publishers(1)
+        .max_subscribers(1)
+        .open_or_create()
+        .expect("a service");
+    (node, service)
+}
+
+struct IceoryxSender {
+    name: String,
+    length: usize,
+    wait: UnixStream,
+}
+
+struct IceoryxReceiver {
+    name: String,
+    ready: UnixStream,
+}
+
+struct Publishing {
+    publisher: iceoryx2::port::publisher::Publisher<ipc::Service, [u8], ()>,
+    wait: UnixStream,
+    _kept: (Node<ipc::Service>, Service),
+}
+
+struct Subscribed {
+    subscriber: iceoryx2::port::subscriber::Subscriber<ipc::Service, [u8], ()>,
+    ready: UnixStream,
+    _kept: (Node<ipc::Service>, Service),
+}
+
+impl Open for IceoryxSender {
+    fn connect(mut self: Box<Self>) -> Box<dyn End> {
+        // What is sent before somebody has subscribed is for nobody.
+        self.wait.read_exact(&mut [0]).expect("a subscriber");
+        let kept = service(&self.name);
+        let publisher = kept
+            .1
+            .publisher_builder()
+            .initial_max_slice_len(self.length)
+            .backpressure_strategy(BackpressureStrategy::RetryUntilDelivered)
+            .create()
+            .expect("a publisher");
+        Box::new(Publishing { publisher, wait: self.wait, _kept: kept })
+    }
+}
+
+impl Open for IceoryxReceiver {
+    fn connect(mut self: Box<Self>) -> Box<dyn End> {
+        let kept = service(&self.name);
+        let subscriber = kept.1.subscriber_builder().create().expect("a subscriber");
+        self.ready.write_all(&[1]).expect("a publisher");
+        Box::new(Subscribed { subscriber, ready: self.ready, _kept: kept })
+    }
+}
+
+impl End for Publishing {
+    fn send(&mut self, body: &[u8]) {
+        let mut looks = 0;
+        loop {
+            let sample = self.publisher.loan_slice_uninit(body.len()).expect("a sample");
+            // It retries while the receiver's buffer is full, but leaves a sample out where that of returned ones is.
+            if sample.write_from_slice(body).send().expect("send") > 0 {
+                return;
+            }
+            looks += 1;
+            ring::pause(looks);
+        }
+    }
+
+    fn recv(&mut self) -> usize {
+        unreachable!("the sender's end")
+    }
+
+    fn drained(&mut self) {
+        self.wait.read_exact(&mut [0]).expect("a subscriber");
+    }
+}
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        // It has all.
+        let _ = self.ready.write_all(&[1]);
+    }
+}
+
+impl End for Subscribed {
+    fn send(&mut self, _body: &[u8]) {
+        unreachable!("the receiver's end")
+    }
+
+    fn recv(&mut self) -> usize {
+        let mut looks = 0_u32;
+        loop {
+            if let Some(sample) = self.subscriber.receive().expect("receive") {
+                return sample.payload().len();
+            }
+            looks += 1;
+            ring::pause(looks);
+        }
+    }
+}
+
+// ---- a Unix socket ----
+
+struct SocketPair;
+
+impl Ends for SocketPair {
+    fn split(self: Box<Self>) -> (Box<dyn Open>, Box<dyn Open>) {
+        let (one, other) = UnixStream::pair().expect("a pair");
+        (Box::new(Socket(one, Vec::new())), Box::new(Socket(other, Vec::new())))
+    }
+}
+
+struct Socket(UnixStream, Vec<u8>);
+
+impl Open for Socket {
+    fn connect(self: Box<Self>) -> Box<dyn End> {
+        self
+    }
+}
+
+impl End for Socket {
+    fn send(&mut self, body: &[u8]) {
+        self.1.clear();
+        self.1.extend_from_slice(&(body.len() as u64).to_le_bytes());
+        self.1.extend_from_slice(body);
+        self.0.write_all(&self.1).expect("write");
+    }
+
+    fn recv(&mut self) -> usize {
+        let mut head = [0; 8];
+        self.0.read_exact(&mut head).expect("read");
+        let length = usize::try_from(u64::from_le_bytes(head)).expect("a length");
+        self.1.resize(length, 0);
+        self.0.read_exact(&mut self.1).expect("read");
+        length
+    }
+}
