@@ -28,6 +28,13 @@ pub trait End {
     fn drained(&mut self) {}
 }
 
+/// What a receiver does with a message: it reads it all, wherever it is. Returns its length.
+pub fn read(body: &[u8]) -> usize {
+    let words = body.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()));
+    std::hint::black_box(words.fold(0, |all, word| all ^ word));
+    body.len()
+}
+
 type Make = fn(usize, u32) -> Box<dyn Ends>;
 
 /// Each library with what makes a channel of it, given the length of its messages and the channel's number.
@@ -64,7 +71,7 @@ impl End for SharedEnd {
     }
 
     fn recv(&mut self) -> usize {
-        self.0.get(Deadline::NEVER).expect("get").len()
+        read(&self.0.get(Deadline::NEVER).expect("get"))
     }
 }
 
@@ -110,7 +117,7 @@ impl End for IpcReceiver {
     }
 
     fn recv(&mut self) -> usize {
-        self.0.recv().expect("recv").len()
+        read(&self.0.recv().expect("recv"))
     }
 }
 
@@ -124,27 +131,30 @@ struct Iceoryx {
     parent: u32,
 }
 
-const SAMPLES: usize = 16;
+/// How many messages may be under way: as many as the ring has.
+fn samples(length: usize) -> usize {
+    usize::try_from(ring::slots(length)).expect("a small number")
+}
 
 impl Ends for Iceoryx {
     fn split(self: Box<Self>) -> (Box<dyn Open>, Box<dyn Open>) {
         let name = format!("carrick-bench-{}-{}", self.parent, self.number);
         let (ready, wait) = UnixStream::pair().expect("a pair");
         let sender = IceoryxSender { name: name.clone(), length: self.length, wait };
-        (Box::new(sender), Box::new(IceoryxReceiver { name, ready }))
+        (Box::new(sender), Box::new(IceoryxReceiver { name, length: self.length, ready }))
     }
 }
 
 type Service = iceoryx2::service::port_factory::publish_subscribe::PortFactory<ipc::Service, [u8], ()>;
 
-fn service(name: &str) -> (Node<ipc::Service>, Service) {
+fn service(name: &str, length: usize) -> (Node<ipc::Service>, Service) {
     set_log_level(LogLevel::Error);
     let node = NodeBuilder::new().create::<ipc::Service>().expect("a node");
     let service = node
         .service_builder(&name.try_into().expect("a name"))
         .publish_subscribe::<[u8]>()
         .enable_safe_overflow(false)
-        .subscriber_max_buffer_size(SAMPLES)
+        .subscriber_max_buffer_size(samples(length))
         .max_publishers(1)
         .max_subscribers(1)
         .open_or_create()
@@ -160,6 +170,7 @@ struct IceoryxSender {
 
 struct IceoryxReceiver {
     name: String,
+    length: usize,
     ready: UnixStream,
 }
 
@@ -179,7 +190,7 @@ impl Open for IceoryxSender {
     fn connect(mut self: Box<Self>) -> Box<dyn End> {
         // What is sent before somebody has subscribed is for nobody.
         self.wait.read_exact(&mut [0]).expect("a subscriber");
-        let kept = service(&self.name);
+        let kept = service(&self.name, self.length);
         let publisher = kept
             .1
             .publisher_builder()
@@ -193,7 +204,7 @@ impl Open for IceoryxSender {
 
 impl Open for IceoryxReceiver {
     fn connect(mut self: Box<Self>) -> Box<dyn End> {
-        let kept = service(&self.name);
+        let kept = service(&self.name, self.length);
         let subscriber = kept.1.subscriber_builder().create().expect("a subscriber");
         self.ready.write_all(&[1]).expect("a publisher");
         Box::new(Subscribed { subscriber, ready: self.ready, _kept: kept })
@@ -239,7 +250,7 @@ impl End for Subscribed {
         let mut looks = 0_u32;
         loop {
             if let Some(sample) = self.subscriber.receive().expect("receive") {
-                return sample.payload().len();
+                return read(sample.payload());
             }
             looks += 1;
             ring::pause(looks);
@@ -280,6 +291,6 @@ impl End for Socket {
         let length = usize::try_from(u64::from_le_bytes(head)).expect("a length");
         self.1.resize(length, 0);
         self.0.read_exact(&mut self.1).expect("read");
-        length
+        read(&self.1)
     }
 }

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The ceiling: a ring of equal slots for one producer and one consumer, who spin and never sleep. It survives no death.
 
-use crate::library::{End, Ends, Open};
+use crate::library::{self, End, Ends, Open};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Memory of the slots, of which there are at least four and at most 4096.
 const MEMORY: u64 = 4 << 20;
+
+pub fn slots(length: usize) -> u64 {
+    (MEMORY / length.max(1) as u64).clamp(4, 4096)
+}
 
 /// Looks again at once, and gives the core away now and then.
 pub fn pause(looks: u32) {
@@ -36,7 +40,7 @@ pub struct Ring {
 
 impl Ring {
     pub fn new(length: usize) -> Self {
-        let slots = (MEMORY / length.max(1) as u64).clamp(4, 4096);
+        let slots = slots(length);
         let size = size_of::<Head>() + length * slots as usize;
         let access = libc::PROT_READ | libc::PROT_WRITE;
         let kind = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
@@ -106,6 +110,6 @@ impl End for RingEnd {
         // SAFETY: the producer has filled the slot and does not touch it until it is taken.
         unsafe { self.body.as_mut_ptr().copy_from_nonoverlapping(self.ring.slot(number), self.ring.length) };
         head.taken.0.store(number + 1, Ordering::Release);
-        self.body.len()
+        library::read(&self.body)
     }
 }
