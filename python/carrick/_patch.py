@@ -3,8 +3,8 @@
 
 The package ``multiprocessing`` stays CPython's and its leaves are exchanged, ``connection``, ``queues``,
 ``synchronize`` and those that start processes: contexts, processes and all who import late find ours. Modules that
-looked them up before are given ours too. Children made by fork inherit all this; those made by spawn and the fork server
-are started with the patch before anything else.
+looked them up before are given ours too. Children made by fork inherit all this; those made by spawn and the fork
+server are started with the patch before anything else.
 """
 
 from __future__ import annotations

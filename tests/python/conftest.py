@@ -72,8 +72,8 @@ def _gone(leftovers: Callable[[], object]) -> object:
 
 @pytest.fixture(scope="session", autouse=True)
 def _first_ones() -> None:
-    """What is made once and kept: to hear of signals with in a wait, memory for the first shared value, and what
-    children have as sys.stdin.
+    """What is made once and kept: to hear of signals with in a wait, memory for the first shared value, what children
+    have as sys.stdin, and what daemons hang on.
     """
     multiprocessing.Value("q")
     left, right = connection.Pipe()
@@ -81,10 +81,11 @@ def _first_ones() -> None:
         assert not left.poll(0.001)
     with pytest.raises(queue.Empty):
         queue.Queue().get(timeout=0.001)
-    process = multiprocessing.get_context("fork").Process()
-    process.start()
-    process.join()
-    process.close()
+    for daemon in (False, True):
+        process = multiprocessing.get_context("fork").Process(daemon=daemon)
+        process.start()
+        process.join()
+        process.close()
 
 
 @pytest.fixture(autouse=True)
