@@ -33,6 +33,14 @@ run() {
     ${CARRICK_RUN:-} "$build/$program-$linking"
 }
 programs=(sockets messages gate queue sync process contract vectors hostile null_calls null_alone)
+# valgrind up to 3.19 does not know the system call pidfd_open, which processes are waited for with.
+if [ -n "${CARRICK_UNDER_VALGRIND:-}" ]; then
+    kept=()
+    for program in "${programs[@]}"; do
+        case $program in process) ;; *) kept+=("$program") ;; esac
+    done
+    programs=("${kept[@]}")
+fi
 for linking in ${CARRICK_LINKING:-static shared}; do
     libraries=("$build/libcarrick.a" -lpthread -ldl -lm)
     [ "$linking" = shared ] && libraries=(-L"$build" -lcarrick -lpthread "-Wl,-rpath,$(cd "$build" && pwd)")

@@ -183,9 +183,10 @@ def write_panic(found):
         ):
             continue  # They return constants or a number and cannot fail.
         names.append(one.name)
-        print(
-            f"static void panic_{one.name}(struct subjects *s)\n{{\n    (void)s;\n    carrick_test_panic_next();"
-        )
+        print(f"static void panic_{one.name}(struct subjects *s)\n{{\n    (void)s;")
+        if one.handle() in ("process", "fork_server"):
+            print(f"    if (s->{one.handle()} == NULL)\n        return; /* There are none under valgrind. */")
+        print("    carrick_test_panic_next();")
         if one.kind == "void":
             print(f"    {one.call() if one.handle() is None else one.name + '(s->' + one.handle() + ')'};")
             if one.handle():

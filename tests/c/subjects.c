@@ -64,8 +64,11 @@ void make_subjects(struct subjects *s)
     OK(carrick_barrier_new(2, &s->barrier));
     OK(carrick_process_options_init(&s->process_options));
     s->arguments[0] = "true";
-    OK(carrick_process_spawn(s->arguments, NULL, &s->process));
-    OK(carrick_fork_server_new(&s->fork_server));
+    /* valgrind, up to 3.19, does not know the system call pidfd_open. */
+    if (getenv("CARRICK_UNDER_VALGRIND") == NULL) {
+        OK(carrick_process_spawn(s->arguments, NULL, &s->process));
+        OK(carrick_fork_server_new(&s->fork_server));
+    }
     OK(carrick_message_server_bind(CARRICK_TEXT("127.0.0.1:0"), NULL, message_handler, NULL, NULL, &s->server));
 }
 

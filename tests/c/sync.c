@@ -122,6 +122,7 @@ static void a_semaphore_counts_across_a_fork(void)
     CHECK(child >= 0);
     if (child == 0) {
         OK(carrick_semaphore_release(semaphore, 2));
+        carrick_semaphore_free(semaphore);
         _exit(0);
     }
     OK(carrick_semaphore_acquire(semaphore, FOREVER));
@@ -150,6 +151,8 @@ static void a_child_notifies_its_parent(void)
         OK(carrick_lock_acquire(lock, FOREVER));
         OK(carrick_condition_notify(condition, 1));
         OK(carrick_lock_release(lock));
+        carrick_condition_free(condition);
+        carrick_lock_free(lock);
         _exit(0);
     }
     OK(carrick_condition_wait(condition, lock, FOREVER));
@@ -174,6 +177,8 @@ static void an_event_reaches_a_child(void)
     if (child == 0) {
         OK(carrick_event_set(ready));
         OK(carrick_event_wait(go, FOREVER));
+        carrick_event_free(ready);
+        carrick_event_free(go);
         _exit(0);
     }
     OK(carrick_event_wait(ready, FOREVER));
@@ -201,6 +206,7 @@ static void processes_meet_at_a_barrier(void)
     if (child == 0) {
         for (round = 0; round < 100; round++)
             OK(carrick_barrier_wait(barrier, FOREVER, &turn));
+        carrick_barrier_free(barrier);
         _exit(0);
     }
     for (round = 0; round < 100; round++)
