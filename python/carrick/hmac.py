@@ -10,7 +10,7 @@ the standard module of Python 3.8 and later raises TypeError. (In place of the s
 32
 """
 
-from typing import Any
+from __future__ import annotations
 
 from carrick._carrick import HMAC as HMAC
 from carrick._carrick import hmac_digest
@@ -37,3 +37,10 @@ def digest(key: Any, msg: Any, digest: Any) -> bytes:
 
 def __getattr__(name: str) -> Any:
     return getattr(_standard, name)
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+del TYPE_CHECKING, annotations  # No names of the standard module.

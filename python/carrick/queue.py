@@ -12,8 +12,9 @@ here is quicker.
 'item'
 """
 
+from __future__ import annotations
+
 import threading
-from typing import Any
 
 from carrick._carrick import QueueMutex, ThreadQueue
 from carrick._standard import queue as _standard
@@ -29,6 +30,12 @@ else:
     class ShutDown(Exception):  # type: ignore[no-redef]
         """Raised by put and get of a queue that has been shut down."""
 
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+del TYPE_CHECKING, annotations  # No names of the standard module.
 
 __all__ = sorted({*_standard.__all__, "ShutDown"})
 

@@ -6,11 +6,18 @@
 Everything else is the standard module's.
 """
 
+from __future__ import annotations
+
 from socket import *  # noqa: F403
-from typing import Any
 
 from carrick import _carrick
 from carrick._standard import socket as _standard
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+del TYPE_CHECKING, annotations  # No names of the standard module.
 
 __all__ = list(_standard.__all__)  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -39,12 +46,12 @@ class socket(_standard.socket):
         if flags or not _sendall(self, data):
             super().sendall(data, flags)
 
-    def accept(self) -> tuple["socket", Any]:
+    def accept(self) -> tuple[socket, Any]:
         """Wait for a connection and return it with the address it comes from."""
         connection, address = super().accept()
         return _adopt(connection), address
 
-    def dup(self) -> "socket":
+    def dup(self) -> socket:
         """A second socket object for the same connection."""
         return _adopt(super().dup())
 

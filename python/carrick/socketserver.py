@@ -18,6 +18,8 @@ New class attributes of the servers, to be set on a subclass or an instance:
     request, never by the one that accepts, and may take ``handshake_timeout`` seconds.
 """
 
+from __future__ import annotations
+
 import contextlib
 import os
 import select
@@ -27,12 +29,17 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from typing import Any
 
 from carrick import _carrick
 from carrick import socket as _socket
 from carrick._standard import socket as _standard_socket
 from carrick._standard import socketserver as _standard
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+del TYPE_CHECKING, annotations  # No names of the standard module.
 
 __all__ = list(_standard.__all__)  # pyright: ignore[reportUnsupportedDunderAll]
 
@@ -81,7 +88,7 @@ class _Serving:
 
 
 _state_lock = threading.Lock()
-_serving: "weakref.WeakSet[Any]" = weakref.WeakSet()
+_serving: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def _stop_all() -> None:

@@ -4,12 +4,19 @@
 Many primitives share a segment, so its descriptor goes to each child once and is kept there once.
 """
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable
 from multiprocessing import context, reduction
-from typing import Any, TypeVar
 
-_T = TypeVar("_T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    _T = TypeVar("_T")
+
+del TYPE_CHECKING, annotations  # No names of the standard module.
 
 _segments: dict[int, Any] = {}
 """For each segment that came from a parent a primitive in it, which keeps it in this process."""

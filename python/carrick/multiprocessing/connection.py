@@ -7,15 +7,22 @@ sleeps, TCP connections do not wait for Nagle's algorithm, a handshake ends afte
 and a listener makes all handshakes side by side, so that a silent client holds up nobody.
 """
 
+from __future__ import annotations
+
 import fcntl
 import io
 import os
 import socket
 from multiprocessing import reduction, util
-from typing import Any
 
 from carrick import _carrick
 from carrick._standard import connection as _standard
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+del TYPE_CHECKING, annotations  # No names of the standard module.
 
 __all__ = ["Client", "Listener", "Pipe", "wait"]
 

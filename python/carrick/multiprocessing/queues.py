@@ -6,19 +6,24 @@ may end, or be killed, without losing what it has put, and what is done to an ob
 what is received. ``put`` of an unbounded queue never blocks.
 """
 
+from __future__ import annotations
+
 import io
-import json
 import os
 import pickle
-import traceback
 from collections.abc import Callable, Iterable
 from multiprocessing import reduction
 from queue import Empty
-from typing import Any, Self
 
 from carrick import _carrick
 from carrick._standard import queues as _standard
 from carrick.multiprocessing._handover import check_spawning, is_fork
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+del TYPE_CHECKING, annotations  # No names of the standard module.
 
 __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 
@@ -59,7 +64,7 @@ def _dumps(obj: Any) -> Any:
 class _End:
     """An end of a queue, as far as something that expects a Connection can make use of it."""
 
-    def __init__(self, queue: "_carrick.SharedQueue") -> None:
+    def __init__(self, queue: _carrick.SharedQueue) -> None:
         self._queue = queue
         self.closed = False
 
@@ -104,13 +109,21 @@ class _Writer(_End):
 
 
 def _dump_json(obj: Any) -> bytes:
+    import json
+
     return json.dumps(obj).encode()
+
+
+def _load_json(body: bytes) -> Any:
+    import json
+
+    return json.loads(body)
 
 
 _CODECS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "pickle": (_dumps, _loads),
     "bytes": (memoryview, bytes),
-    "json": (_dump_json, json.loads),
+    "json": (_dump_json, _load_json),
 }
 
 
@@ -146,7 +159,7 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         self._dumps, self._loads = _CODECS[codec]
         self._pickles = codec == "pickle"
 
-    def _set(self, queue: "_carrick.SharedQueue") -> None:
+    def _set(self, queue: _carrick.SharedQueue) -> None:
         self._queue = queue
         self._reader = _Reader(queue)
         self._writer = _Writer(queue)
@@ -264,6 +277,8 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
 
     @staticmethod
     def _on_queue_feeder_error(e: BaseException, obj: Any) -> None:
+        import traceback
+
         traceback.print_exception(e)
 
 
@@ -289,7 +304,7 @@ class _Emptying:
     From then on ``recv`` of the queue's reader does not wait: a worker may have been quicker.
     """
 
-    def __init__(self, reader: "_SimpleReader") -> None:
+    def __init__(self, reader: _SimpleReader) -> None:
         self._reader = reader
 
     def acquire(self, block: bool = True, timeout: float | None = None) -> bool:
@@ -324,7 +339,7 @@ class SimpleQueue(_standard.SimpleQueue):  # type: ignore[type-arg]
         self._is_fork_ctx = is_fork(ctx)
         self._set(_carrick.SharedQueue(0, _PIPE, True))
 
-    def _set(self, queue: "_carrick.SharedQueue") -> None:
+    def _set(self, queue: _carrick.SharedQueue) -> None:
         self._queue = queue
         self._reader = _SimpleReader(queue)
         self._writer = _Writer(queue)

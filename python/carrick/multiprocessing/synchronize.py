@@ -6,14 +6,21 @@ None has a name in a file system or a descriptor of its own, and no tracker proc
 :class:`carrick.OwnerDiedWarning`.
 """
 
+from __future__ import annotations
+
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, Self
 
 from carrick import _carrick
 from carrick._standard import synchronize as _standard
 from carrick.multiprocessing._handover import check_spawning, give, is_fork, take
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Self
+
+del TYPE_CHECKING, annotations  # No names of the standard module.
 
 __all__ = ["BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore"]
 
@@ -34,7 +41,7 @@ class SemLock(_standard.SemLock):
         self._is_fork_ctx = is_fork(ctx)
         self._set(_carrick.SemLock(kind, value, maxvalue, on_owner_death))
 
-    def _set(self, semlock: "_carrick.SemLock") -> None:
+    def _set(self, semlock: _carrick.SemLock) -> None:
         self._semlock = semlock
         self.acquire = semlock.acquire  # type: ignore[method-assign]
         self.release = semlock.release  # type: ignore[method-assign]
@@ -142,7 +149,7 @@ class Condition(_standard.Condition):
             raise TypeError(f"{lock!r}: a condition needs a Lock or RLock of {__name__}, or None")
         self._set(lock, _carrick.SharedCondition())
 
-    def _set(self, lock: Any, condition: "_carrick.SharedCondition") -> None:
+    def _set(self, lock: Any, condition: _carrick.SharedCondition) -> None:
         self._lock = lock
         self._condition = condition
         self._sleeping_count: Any = _Count(condition.waiting)
@@ -197,7 +204,7 @@ class Event(_standard.Event):
         self._is_fork_ctx = is_fork(ctx)
         self._set_event(_carrick.SharedEvent())
 
-    def _set_event(self, event: "_carrick.SharedEvent") -> None:
+    def _set_event(self, event: _carrick.SharedEvent) -> None:
         self._event = event
         self.is_set = event.is_set  # type: ignore[method-assign]
         self.set = event.set  # type: ignore[method-assign]
@@ -237,7 +244,7 @@ class Barrier(_standard.Barrier):
         self._is_fork_ctx = is_fork(ctx)
         self._set(_carrick.SharedBarrier(parties), action, timeout)
 
-    def _set(self, barrier: "_carrick.SharedBarrier", action: Any, timeout: float | None) -> None:
+    def _set(self, barrier: _carrick.SharedBarrier, action: Any, timeout: float | None) -> None:
         self._barrier = barrier
         self._parties = barrier.parties
         self._action = action
