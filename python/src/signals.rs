@@ -10,6 +10,7 @@
 
 use crate::buffer::write_now;
 use carrick::interrupt::{Hook, Verdict, set_hook};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::IntoPyDict;
@@ -61,9 +62,22 @@ fn is_main(py: Python<'_>) -> bool {
         let main = threading.call_method0("main_thread")?.getattr("ident")?;
         threading.call_method0("get_ident")?.eq(main)
     };
-    let answer = ask().unwrap_or(false);
-    IS_MAIN.set(Some(answer));
-    answer
+    match ask() {
+        Ok(answer) => {
+            IS_MAIN.set(Some(answer));
+            answer
+        }
+        // A signal handler ran in the middle of the question and raised: only the main thread runs any.
+        Err(raised) => {
+            keep(raised);
+            true
+        }
+    }
+}
+
+/// Keeps what a signal handler raised until the wait has ended.
+fn keep(raised: PyErr) {
+    RAISED.with_borrow_mut(|slot| *slot = Some(raised));
 }
 
 /// Puts `fd` in place of Python's wakeup descriptor (-1 is none) and returns the one before. Main thread only.
@@ -94,7 +108,15 @@ fn install_bell(py: Python<'_>) -> Option<RawFd> {
     })?;
     if INSTALLED.load(Ordering::Relaxed) != write {
         // It fails in a second interpreter, which has no main thread of its own.
-        let before = swap_wakeup(py, write, false).ok()?;
+        let before = match swap_wakeup(py, write, false) {
+            Ok(before) => before,
+            Err(error) if error.is_instance_of::<PyValueError>(py) => return None,
+            // The first time it imports, and a signal handler may run then, and raise.
+            Err(raised) => {
+                keep(raised);
+                return None;
+            }
+        };
         BEFORE.store(before, Ordering::Relaxed);
         INSTALLED.store(write, Ordering::Relaxed);
     }
@@ -134,13 +156,10 @@ fn empty_bell() {
 }
 
 fn run_handlers(py: Python<'_>) -> Verdict {
-    match py.check_signals() {
-        Err(raised) => {
-            RAISED.with_borrow_mut(|slot| *slot = Some(raised));
-            Verdict::Stop
-        }
-        Ok(()) => Verdict::Continue,
+    if let Err(raised) = py.check_signals() {
+        keep(raised);
     }
+    if RAISED.with_borrow(Option::is_some) { Verdict::Stop } else { Verdict::Continue }
 }
 
 struct PythonSignals;

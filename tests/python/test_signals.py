@@ -280,3 +280,24 @@ print("ended", flush=True)
         process.send_signal(signal.SIGTERM)
         output, errors = process.communicate(timeout=WAIT)
         assert (process.returncode, output, errors) == (0, "ended\n", "")
+
+
+INTERRUPTED_WHILE_ASKING = """
+import os, signal, threading
+import carrick.multiprocessing as multiprocessing
+event = multiprocessing.Event()
+real = threading.main_thread
+def main_thread():
+    threading.main_thread = real
+    os.kill(os.getpid(), signal.SIGINT)
+    return real()
+threading.main_thread = main_thread
+try:
+    event.wait()
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_a_signal_that_comes_while_the_first_wait_is_being_prepared_is_not_lost() -> None:
+    assert run(INTERRUPTED_WHILE_ASKING) == "interrupted\n"
