@@ -9,7 +9,7 @@ import subprocess
 import time
 
 import pytest
-from support import WAIT, running
+from support import WAIT, run, running
 
 # Each call waits in the main thread; `release` lets it go on, and `after` says that it did.
 PRELUDE = """
@@ -252,8 +252,8 @@ class Echo(socketserver.StreamRequestHandler):
             self.wfile.write(line)
 
 with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Echo) as server:
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         server.serve_forever()
     except KeyboardInterrupt:
         print("stopped", flush=True)
