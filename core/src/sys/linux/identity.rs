@@ -53,11 +53,15 @@ pub(crate) fn forks() -> u64 {
     FORKS.load(Ordering::Relaxed)
 }
 
-/// What tells the calling thread from the others of its process; not 0. In the child of a fork the thread that
-/// forked has the same one as in the parent.
+/// What tells the calling thread from all others, also from those of other processes that died; not 0.
+///
+/// A thread's address has zeros in its lower 6 bits and fits into 48; threads of related processes often have the
+/// same. The process number, of 22 bits at the most, goes where the address has none.
+#[inline]
 pub(crate) fn thread_mark() -> u64 {
     // SAFETY: it has no arguments and only tells a number.
-    unsafe { libc::pthread_self() }
+    let address = unsafe { libc::pthread_self() };
+    address.rotate_right(6) ^ u64::from(Identity::me().pid) << 42
 }
 
 impl Identity {
