@@ -44,7 +44,7 @@ unsafe extern "C" fn acquire(
     nargs: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    if is_plain(args, nargs, names) && lock_of(&slf).acquire_quickly() {
+    if is_plain(args, nargs, names) && lock_of(&slf).try_acquire() {
         // SAFETY: a constant of a running interpreter.
         let yes = unsafe { ffi::Py_True() };
         // SAFETY: as above; the count is the caller's reference.

@@ -49,8 +49,8 @@ enum Inner {
 pub(crate) struct SemLock {
     inner: Inner,
     kind: i32,
-    /// What is done about a lock from a dead holder: "warn", "raise" or "wait".
-    on_owner_death: String,
+    /// What is done about a lock from a dead holder: "warn", "raise" or "wait". A semaphore has none.
+    on_owner_death: Option<String>,
 }
 
 /// Whether a wait's end was a success, a failure in time or a failure.
@@ -63,15 +63,32 @@ fn in_time<T>(py: Python<'_>, result: Result<T>) -> PyResult<Option<T>> {
 }
 
 impl SemLock {
-    fn policy(on_owner_death: &str) -> PyResult<OnOwnerDeath> {
-        match on_owner_death {
-            "warn" | "raise" => Ok(OnOwnerDeath::TakeOver),
-            "wait" => Ok(OnOwnerDeath::Wait),
-            other => {
+    /// One of the kind, by the maker of that kind; without a policy it is a semaphore.
+    fn make(
+        py: Python<'_>,
+        kind: i32,
+        on_owner_death: Option<String>,
+        lock: impl FnOnce() -> Result<Lock>,
+        rlock: impl FnOnce() -> Result<RLock>,
+        semaphore: impl FnOnce() -> Result<Semaphore>,
+    ) -> PyResult<Self> {
+        let policy = match on_owner_death.as_deref() {
+            None => None,
+            Some("warn" | "raise") => Some(OnOwnerDeath::TakeOver),
+            Some("wait") => Some(OnOwnerDeath::Wait),
+            Some(other) => {
                 let text = format!("on_owner_death '{other}'; it is one of 'warn', 'raise', 'wait'");
-                Err(PyValueError::new_err(text))
+                return Err(PyValueError::new_err(text));
             }
-        }
+        };
+        let inner = match policy {
+            None => Inner::Semaphore { semaphore: semaphore().or_raise(py)?, taken: AtomicI64::new(0) },
+            Some(policy) if kind == RECURSIVE_MUTEX => {
+                Inner::RLock(rlock().or_raise(py)?.on_owner_death(policy))
+            }
+            Some(policy) => Inner::Lock(lock().or_raise(py)?.on_owner_death(policy)),
+        };
+        Ok(Self { inner, kind, on_owner_death })
     }
 
     fn acquire_slowly(&self, deadline: Deadline) -> Result<Taken> {
@@ -86,12 +103,12 @@ impl SemLock {
         }
     }
 
-    /// Tries without sleeping.
+    /// Tries once.
     #[inline]
-    pub(crate) fn acquire_quickly(&self) -> bool {
+    pub(crate) fn try_acquire(&self) -> bool {
         match &self.inner {
-            Inner::Lock(lock) => lock.acquire_quickly(),
-            Inner::RLock(lock) => lock.acquire_quickly(),
+            Inner::Lock(lock) => lock.try_acquire(),
+            Inner::RLock(lock) => lock.try_acquire(),
             Inner::Semaphore { semaphore, taken } => {
                 let done = semaphore.try_acquire();
                 if done {
@@ -99,6 +116,15 @@ impl SemLock {
                 }
                 done
             }
+        }
+    }
+
+    /// Tries for some microseconds, which is less than to detach and attach again takes.
+    fn acquire_quickly(&self) -> bool {
+        match &self.inner {
+            Inner::Lock(lock) => lock.acquire_quickly(),
+            Inner::RLock(lock) => lock.acquire_quickly(),
+            Inner::Semaphore { .. } => self.try_acquire(),
         }
     }
 
@@ -120,7 +146,7 @@ impl SemLock {
 
     /// The lock has come from a dead holder.
     fn tell(&self, py: Python<'_>) -> PyResult<()> {
-        let told = if self.on_owner_death == "raise" {
+        let told = if self.on_owner_death.as_deref() == Some("raise") {
             Err(raise(py, &Error::new(Kind::OwnerDied, "acquire lock")))
         } else {
             warn_owner_died(py)
@@ -153,51 +179,28 @@ impl SemLock {
         maxvalue: u32,
         on_owner_death: Option<String>,
     ) -> PyResult<Self> {
-        let inner = match &on_owner_death {
-            Some(policy) => {
-                let policy = Self::policy(policy)?;
-                if kind == RECURSIVE_MUTEX {
-                    Inner::RLock(RLock::new().or_raise(py)?.on_owner_death(policy))
-                } else {
-                    Inner::Lock(Lock::new().or_raise(py)?.on_owner_death(policy))
-                }
-            }
-            None => {
-                let semaphore = Semaphore::bounded(value, maxvalue).or_raise(py)?;
-                Inner::Semaphore { semaphore, taken: AtomicI64::new(0) }
-            }
-        };
-        Ok(Self { inner, kind, on_owner_death: on_owner_death.unwrap_or_default() })
+        let semaphore = || Semaphore::bounded(value, maxvalue);
+        Self::make(py, kind, on_owner_death, Lock::new, RLock::new, semaphore)
     }
 
-    /// The one that another process made, from what its `_place` and properties said.
-    #[classmethod]
+    /// The one that another process made, from what its `_place` and `_state` said.
+    #[staticmethod]
     fn _attach(
-        _class: &Bound<'_, pyo3::types::PyType>,
         py: Python<'_>,
         fd: Option<RawFd>,
         slot: u32,
         segment: u128,
-        state: (i32, String),
+        state: (i32, Option<String>),
     ) -> PyResult<Self> {
         let memory = memory(fd.as_ref(), segment)?;
         let (kind, on_owner_death) = state;
-        let inner = if on_owner_death.is_empty() {
-            let semaphore = Semaphore::attach(memory, slot).or_raise(py)?;
-            Inner::Semaphore { semaphore, taken: AtomicI64::new(0) }
-        } else if kind == RECURSIVE_MUTEX {
-            let policy = Self::policy(&on_owner_death)?;
-            Inner::RLock(RLock::attach(memory, slot).or_raise(py)?.on_owner_death(policy))
-        } else {
-            let policy = Self::policy(&on_owner_death)?;
-            Inner::Lock(Lock::attach(memory, slot).or_raise(py)?.on_owner_death(policy))
-        };
-        Ok(Self { inner, kind, on_owner_death })
+        let (lock, rlock) = (|| Lock::attach(memory, slot), || RLock::attach(memory, slot));
+        Self::make(py, kind, on_owner_death, lock, rlock, || Semaphore::attach(memory, slot))
     }
 
     /// What another process needs besides the place.
-    fn _state(&self) -> (i32, &str) {
-        (self.kind, &self.on_owner_death)
+    fn _state(&self) -> (i32, Option<&str>) {
+        (self.kind, self.on_owner_death.as_deref())
     }
 
     fn _place(&self) -> PlaceTuple {
@@ -235,10 +238,13 @@ impl SemLock {
     /// What `acquire` is where it has to wait or has more than a flag for an argument (see `quick`).
     #[pyo3(signature = (block=true, timeout=None))]
     fn _acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<bool> {
-        if self.acquire_quickly() {
+        if self.try_acquire() {
             return Ok(true);
         }
         let deadline = if block { seconds(timeout)? } else { Deadline::NOW };
+        if !deadline.is_now() && self.acquire_quickly() {
+            return Ok(true);
+        }
         match in_time(py, waiting(py, || self.acquire_slowly(deadline)))? {
             None => Ok(false),
             Some(Taken::Free) => Ok(true),

@@ -227,9 +227,6 @@ impl Barrier {
                 wait.slept();
                 return Ok(outcome);
             }
-            if deadline.expired() {
-                return Err(Error::new(Kind::Timeout, WAIT));
-            }
             if sleep(&words.word, u64::from(meeting), PATIENCE, WAIT, deadline)? == Woken::BySlice
                 && (words.has_lost_one() || words.lock.holder().is_some_and(crate::sys::Identity::is_dead))
             {

@@ -75,7 +75,7 @@ impl WaitLock for RLock {
     }
 
     fn restore(&self, depth: u32) -> Result<Taken> {
-        Self::restore(self, depth, Deadline::NEVER)
+        self.acquire_all(depth)
     }
 }
 
@@ -179,38 +179,27 @@ impl Condition {
             Place::Standing(began) => standing.load(Ordering::SeqCst) != *began,
         };
         let mut wait = self.spin.wait();
-        let mut slept = false;
-        let outcome = loop {
-            if notified() {
-                break Ok(());
-            }
-            if deadline.expired() {
-                break Err(Error::new(Kind::Timeout, WAIT));
-            }
-            if !slept {
-                slept = true;
-                if wait.spin(|| notified().then_some(())).is_some() {
+        if !deadline.is_now() && wait.spin(|| notified().then_some(())).is_some() {
+            return Ok(());
+        }
+        let asleep = || {
+            interrupt::check(WAIT)?;
+            crate::blocking::about_to_block();
+            loop {
+                let (word, value) = match place {
+                    Place::Seat(seat) => seat.word(),
+                    Place::Standing(began) => (standing, *began),
+                };
+                if notified() {
                     return Ok(());
                 }
-                crate::blocking::about_to_block();
-                if let Err(error) = interrupt::check(WAIT) {
-                    break Err(error);
+                let woken = sleep(word, value, SLICE, WAIT, deadline)?;
+                if woken == Woken::BySlice && self.slot.seats.inherit() {
+                    return self.take_inherited(place);
                 }
             }
-            let (word, value) = match place {
-                Place::Seat(seat) => seat.word(),
-                Place::Standing(began) => (standing, *began),
-            };
-            if notified() {
-                break Ok(());
-            }
-            match sleep(word, value, SLICE, WAIT, deadline) {
-                Ok(Woken::Perhaps) => {}
-                Ok(Woken::BySlice) if self.slot.seats.inherit() => break self.take_inherited(place),
-                Ok(Woken::BySlice) => {}
-                Err(error) => break Err(error),
-            }
         };
+        let outcome = asleep();
         match (&outcome, place) {
             (Ok(()), _) => wait.slept(),
             // A notification came at the last moment.

@@ -39,6 +39,25 @@ impl<const RECURSIVE: bool> LockWords<RECURSIVE> {
         self.mutex.is_mine() && self.thread.load(Ordering::Relaxed) == sys::thread_mark()
     }
 
+    /// Takes the mutex if it is free.
+    #[inline]
+    fn try_take(&self) -> bool {
+        let taken = self.mutex.try_lock();
+        if taken {
+            self.note_holder();
+        }
+        taken
+    }
+
+    /// Takes the mutex if it is free, or will be in a moment.
+    fn take_soon(&self) -> bool {
+        let taken = self.mutex.try_lock_for_a_moment();
+        if taken {
+            self.note_holder();
+        }
+        taken
+    }
+
     /// Notes who has just taken the mutex.
     fn note_holder(&self) {
         self.thread.store(sys::thread_mark(), Ordering::Relaxed);
@@ -152,11 +171,10 @@ macro_rules! lock_type {
 
             fn acquire_free(&self, deadline: Deadline) -> Result<Taken> {
                 let words = &*self.slot;
-                let taken = if words.mutex.try_lock() {
-                    Taken::Free
-                } else {
-                    words.mutex.lock_slowly(ACQUIRE, deadline, self.policy, Some(&self.spin))?
-                };
+                if words.try_take() {
+                    return Ok(Taken::Free);
+                }
+                let taken = words.mutex.lock_slowly(ACQUIRE, deadline, self.policy, Some(&self.spin))?;
                 words.note_holder();
                 Ok(taken)
             }
@@ -226,15 +244,17 @@ impl Lock {
         self.acquire_free(deadline)
     }
 
-    /// Takes the lock if it is free, or will be in some microseconds; never sleeps.
+    /// Takes the lock if it is free. A holder that has died holds it still.
     #[must_use]
     #[inline]
+    pub fn try_acquire(&self) -> bool {
+        self.slot.try_take()
+    }
+
+    /// Takes the lock if it is free, or will be in some microseconds; never sleeps.
+    #[must_use]
     pub fn acquire_quickly(&self) -> bool {
-        let taken = self.slot.mutex.try_lock() || self.slot.mutex.try_lock_for_a_moment();
-        if taken {
-            self.slot.note_holder();
-        }
-        taken
+        self.slot.take_soon()
     }
 
     /// Gives the lock up, whichever thread or process holds it.
@@ -288,18 +308,17 @@ impl RLock {
         self.acquire_free(deadline)
     }
 
-    /// Takes the lock if it is free or the calling thread's, or will be free in some microseconds; never sleeps.
+    /// Takes the lock if it is free or the calling thread's. A holder that has died holds it still.
     #[must_use]
     #[inline]
+    pub fn try_acquire(&self) -> bool {
+        if self.slot.is_mine() { self.deeper().is_ok() } else { self.slot.try_take() }
+    }
+
+    /// Takes the lock if it is free or the calling thread's, or will be free in some microseconds; never sleeps.
+    #[must_use]
     pub fn acquire_quickly(&self) -> bool {
-        if self.slot.is_mine() {
-            return self.deeper().is_ok();
-        }
-        let taken = self.slot.mutex.try_lock() || self.slot.mutex.try_lock_for_a_moment();
-        if taken {
-            self.slot.note_holder();
-        }
-        taken
+        if self.slot.is_mine() { self.deeper().is_ok() } else { self.slot.take_soon() }
     }
 
     fn deeper(&self) -> Result<()> {
@@ -327,7 +346,7 @@ impl RLock {
         Ok(())
     }
 
-    /// Releases the lock whatever its depth, which is returned for [`restore`](Self::restore).
+    /// Releases the lock whatever its depth, which is returned for [`acquire_all`](Self::acquire_all).
     pub(super) fn release_all(&self) -> Result<u32> {
         let depth = self.slot.depth.load(Ordering::Relaxed);
         if self.slot.is_mine() {
@@ -337,8 +356,8 @@ impl RLock {
     }
 
     /// Takes the lock again as deeply as it was held.
-    pub(super) fn restore(&self, depth: u32, deadline: Deadline) -> Result<Taken> {
-        let taken = self.acquire(deadline)?;
+    pub(super) fn acquire_all(&self, depth: u32) -> Result<Taken> {
+        let taken = self.acquire(Deadline::NEVER)?;
         self.slot.depth.store(depth, Ordering::Relaxed);
         Ok(taken)
     }

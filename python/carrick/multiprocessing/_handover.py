@@ -32,7 +32,8 @@ def is_fork(ctx: Any) -> bool:
 def check_spawning(obj: Any) -> None:
     """Raise RuntimeError unless the object is on its way to a child that may have it."""
     context.assert_spawning(obj)
-    if obj._is_fork_ctx:
+    # What came from another process was not made for forks, and does not say so.
+    if getattr(obj, "_is_fork_ctx", False):
         raise RuntimeError(
             "A SemLock created in a fork context cannot go to a process that is not a fork: make the queue, lock,"
             " event, condition or barrier by the context that makes the process"

@@ -127,16 +127,6 @@ _CODECS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 }
 
 
-class _Duplicate:
-    """A descriptor to attach with, as those are that come from a parent."""
-
-    def __init__(self, fd: int) -> None:
-        self._fd = fd
-
-    def detach(self) -> int:
-        return os.dup(self._fd)
-
-
 class Queue(_standard.Queue):  # type: ignore[type-arg]
     """A queue for processes, first in, first out, of at most ``maxsize`` items; 0 and less is no limit.
 
@@ -175,7 +165,6 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         return (self._ignore_epipe, self._maxsize, self._opid, self._codec, *descriptors)
 
     def __setstate__(self, state: Any) -> None:
-        self._is_fork_ctx = False
         self._ignore_epipe, self._maxsize, self._opid, codec, queue, bell = state
         self._set_codec(codec)
         self._set(_carrick.SharedQueue.attach(queue.detach(), bell.detach()))
@@ -238,7 +227,10 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         They stay the caller's. What is in the queue must be what ``codec`` says.
         """
         found = cls.__new__(cls)
-        found.__setstate__((False, 0, os.getpid(), codec, _Duplicate(fd), _Duplicate(bell_fd)))
+        found._ignore_epipe = False
+        found._opid = os.getpid()
+        found._set_codec(codec)
+        found._set(_carrick.SharedQueue.attach(os.dup(fd), os.dup(bell_fd)))
         found._maxsize = found._queue.max_items()
         return found
 
@@ -352,7 +344,6 @@ class SimpleQueue(_standard.SimpleQueue):  # type: ignore[type-arg]
 
     def __setstate__(self, state: Any) -> None:
         queue, bell = state
-        self._is_fork_ctx = False
         self._set(_carrick.SharedQueue.attach(queue.detach(), bell.detach()))
 
     def close(self) -> None:

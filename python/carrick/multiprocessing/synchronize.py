@@ -53,7 +53,6 @@ class SemLock(_standard.SemLock):
         return give(self._semlock), self._semlock._state()
 
     def __setstate__(self, state: Any) -> None:
-        self._is_fork_ctx = False
         self._set(take(_carrick.SemLock._attach, *state))
 
     def place(self) -> tuple[int, int]:
@@ -65,9 +64,8 @@ class SemLock(_standard.SemLock):
         return self._semlock._place()[:2]
 
     @classmethod
-    def _attach(cls, fd: int, slot: int, kind: int, on_owner_death: str) -> Self:
+    def _attach(cls, fd: int, slot: int, kind: int, on_owner_death: str | None) -> Self:
         found = cls.__new__(cls)
-        found._is_fork_ctx = False
         found._set(_carrick.SemLock._attach(fd, slot, 0, (kind, on_owner_death)))
         return found
 
@@ -83,7 +81,7 @@ class Semaphore(SemLock, _standard.Semaphore):
     @classmethod
     def attach(cls, fd: int, slot: int) -> Self:
         """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
-        return cls._attach(fd, slot, SEMAPHORE, "")
+        return cls._attach(fd, slot, SEMAPHORE, None)
 
 
 class BoundedSemaphore(Semaphore, _standard.BoundedSemaphore):
@@ -166,7 +164,6 @@ class Condition(_standard.Condition):
 
     def __setstate__(self, state: Any) -> None:
         lock, place = state
-        self._is_fork_ctx = False
         self._set(lock, take(_carrick.SharedCondition._attach, place))
 
     def place(self) -> tuple[int, int]:
@@ -177,7 +174,6 @@ class Condition(_standard.Condition):
     def attach(cls, fd: int, slot: int, lock: Lock | RLock) -> Self:
         """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
         found = cls.__new__(cls)
-        found._is_fork_ctx = False
         found._set(lock, _carrick.SharedCondition._attach(fd, slot, 0))
         return found
 
@@ -216,7 +212,6 @@ class Event(_standard.Event):
         return give(self._event)
 
     def __setstate__(self, place: Any) -> None:
-        self._is_fork_ctx = False
         self._set_event(take(_carrick.SharedEvent._attach, place))
 
     def place(self) -> tuple[int, int]:
@@ -227,7 +222,6 @@ class Event(_standard.Event):
     def attach(cls, fd: int, slot: int) -> Self:
         """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
         found = cls.__new__(cls)
-        found._is_fork_ctx = False
         found._set_event(_carrick.SharedEvent._attach(fd, slot, 0))
         return found
 
@@ -256,7 +250,6 @@ class Barrier(_standard.Barrier):
 
     def __setstate__(self, state: Any) -> None:
         place, action, timeout = state
-        self._is_fork_ctx = False
         self._set(take(_carrick.SharedBarrier._attach, place), action, timeout)
 
     def place(self) -> tuple[int, int]:
@@ -267,7 +260,6 @@ class Barrier(_standard.Barrier):
     def attach(cls, fd: int, slot: int, action: Any = None, timeout: float | None = None) -> Self:
         """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
         found = cls.__new__(cls)
-        found._is_fork_ctx = False
         found._set(_carrick.SharedBarrier._attach(fd, slot, 0), action, timeout)
         return found
 
