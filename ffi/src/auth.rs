@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! HMAC and the options of a handshake.
 
-use crate::boundary::{boundary, on};
+use crate::boundary::{boundary, fill, on};
 use crate::handle::{free, give, opaque};
 use crate::memory::{bytes, copy_out, options, output, text, write};
 use crate::status::carrick_status;
@@ -76,11 +76,7 @@ pub unsafe extern "C" fn carrick_digest_from_name(
 /// Codes: E_UNKNOWN_DIGEST, E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_digest_size(digest: i32, out_size: *mut usize) -> carrick_status {
-    boundary("get digest size", || {
-        output(out_size, "out_size", "get digest size")?;
-        write(out_size, self::digest(digest, "get digest size")?.size());
-        Ok(())
-    })
+    fill(out_size, "out_size", "get digest size", || Ok(self::digest(digest, "get digest size")?.size()))
 }
 
 /// The HMAC (RFC 2104) of one message. A buffer of CARRICK_DIGEST_MAX bytes is always enough.
@@ -261,9 +257,5 @@ pub(crate) fn role(number: i32, operation: &'static str) -> Result<Role> {
 /// Codes: E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_auth_options_init(out_options: *mut carrick_auth_options) -> carrick_status {
-    boundary("init options", || {
-        output(out_options, "out_options", "init options")?;
-        write(out_options, carrick_auth_options::defaults());
-        Ok(())
-    })
+    fill(out_options, "out_options", "init options", || Ok(carrick_auth_options::defaults()))
 }

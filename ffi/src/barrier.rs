@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Meeting points.
 
-use crate::boundary::{boundary, on};
-use crate::handle::{free, give, opaque};
-use crate::memory::{give_place, output, write};
+use crate::boundary::{ask, boundary, make, on};
+use crate::handle::{free, opaque};
+use crate::memory::give_place;
 use crate::status::carrick_status;
 use crate::stream::lend;
 use carrick::Deadline;
@@ -24,11 +24,7 @@ pub unsafe extern "C" fn carrick_barrier_new(
     parties: u32,
     out_barrier: *mut *mut carrick_barrier,
 ) -> carrick_status {
-    boundary("make barrier", || {
-        output(out_barrier, "out_barrier", "make barrier")?;
-        write(out_barrier, give(Barrier::new(parties)?));
-        Ok(())
-    })
+    make(out_barrier, "out_barrier", "make barrier", || Barrier::new(parties))
 }
 
 /// The barrier that another process made: what its carrick_barrier_place gave. fd is BORROWED
@@ -42,11 +38,7 @@ pub unsafe extern "C" fn carrick_barrier_attach(
     out_barrier: *mut *mut carrick_barrier,
 ) -> carrick_status {
     const OPERATION: &str = "attach barrier";
-    boundary(OPERATION, || {
-        output(out_barrier, "out_barrier", OPERATION)?;
-        write(out_barrier, give(Barrier::attach(lend(fd, OPERATION)?, slot)?));
-        Ok(())
-    })
+    make(out_barrier, "out_barrier", OPERATION, || Barrier::attach(lend(fd, OPERATION)?, slot))
 }
 
 /// What another process needs for carrick_barrier_attach: a descriptor, BORROWED until the barrier is freed, to be inherited or
@@ -71,10 +63,8 @@ pub unsafe extern "C" fn carrick_barrier_wait(
     timeout_ns: i64,
     out_turn: *mut u32,
 ) -> carrick_status {
-    on(barrier, "wait at barrier", |barrier| {
-        output(out_turn, "out_turn", "wait at barrier")?;
-        write(out_turn, barrier.wait(Deadline::from_nanos(timeout_ns))?);
-        Ok(())
+    ask(barrier, out_turn, "out_turn", "wait at barrier", |barrier| {
+        barrier.wait(Deadline::from_nanos(timeout_ns))
     })
 }
 
@@ -99,11 +89,7 @@ pub unsafe extern "C" fn carrick_barrier_is_broken(
     barrier: *const carrick_barrier,
     out_is_broken: *mut i32,
 ) -> carrick_status {
-    on(barrier, "ask barrier", |barrier| {
-        output(out_is_broken, "out_is_broken", "ask barrier")?;
-        write(out_is_broken, i32::from(barrier.is_broken()));
-        Ok(())
-    })
+    ask(barrier, out_is_broken, "out_is_broken", "ask barrier", |barrier| Ok(i32::from(barrier.is_broken())))
 }
 
 /// How many meet.
@@ -113,11 +99,7 @@ pub unsafe extern "C" fn carrick_barrier_parties(
     barrier: *const carrick_barrier,
     out_parties: *mut u32,
 ) -> carrick_status {
-    on(barrier, "ask barrier", |barrier| {
-        output(out_parties, "out_parties", "ask barrier")?;
-        write(out_parties, barrier.parties());
-        Ok(())
-    })
+    ask(barrier, out_parties, "out_parties", "ask barrier", |barrier| Ok(barrier.parties()))
 }
 
 /// How many have arrived, at this moment.
@@ -127,11 +109,7 @@ pub unsafe extern "C" fn carrick_barrier_waiting(
     barrier: *const carrick_barrier,
     out_waiting: *mut u32,
 ) -> carrick_status {
-    on(barrier, "ask barrier", |barrier| {
-        output(out_waiting, "out_waiting", "ask barrier")?;
-        write(out_waiting, barrier.waiting());
-        Ok(())
-    })
+    ask(barrier, out_waiting, "out_waiting", "ask barrier", |barrier| Ok(barrier.waiting()))
 }
 
 /// Frees this process's handle of a barrier; for others it goes on. NULL does nothing. Nobody else may be inside a call on

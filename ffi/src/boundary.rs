@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The one way in: panics become a code, errors are remembered for this thread.
 
-use crate::handle::{Castable, Handle, handle, live};
+use crate::handle::{Castable, Handle, give, handle, live};
+use crate::memory::{output, write};
 use crate::status::carrick_status;
 use carrick::{Error, Kind, Result};
 use std::cell::RefCell;
@@ -68,6 +69,45 @@ pub(crate) fn on_any<C: Castable>(
     body: impl FnOnce(&C::Rust) -> Result<()>,
 ) -> carrick_status {
     run(live(pointer, operation), operation, body)
+}
+
+/// Fills an output.
+pub(crate) fn fill<T>(
+    out: *mut T,
+    name: &'static str,
+    operation: &'static str,
+    body: impl FnOnce() -> Result<T>,
+) -> carrick_status {
+    boundary(operation, || {
+        output(out, name, operation)?;
+        write(out, body()?);
+        Ok(())
+    })
+}
+
+/// Makes something and gives it to C.
+pub(crate) fn make<C: Castable>(
+    out: *mut *mut C,
+    name: &'static str,
+    operation: &'static str,
+    body: impl FnOnce() -> Result<C::Rust>,
+) -> carrick_status {
+    fill(out, name, operation, || body().map(give))
+}
+
+/// Runs an export on a handle that fills one output.
+pub(crate) fn ask<C: Castable, T>(
+    pointer: *const C,
+    out: *mut T,
+    name: &'static str,
+    operation: &'static str,
+    body: impl FnOnce(&C::Rust) -> Result<T>,
+) -> carrick_status {
+    on(pointer, operation, |value| {
+        output(out, name, operation)?;
+        write(out, body(value)?);
+        Ok(())
+    })
 }
 
 fn run<T>(

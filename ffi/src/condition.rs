@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Condition variables.
 
-use crate::boundary::{boundary, on};
-use crate::handle::{free, give, handle, opaque};
+use crate::boundary::{boundary, make, on};
+use crate::handle::{free, handle, opaque};
 use crate::lock::{AnyLock, carrick_lock};
-use crate::memory::{give_place, output, write};
+use crate::memory::give_place;
 use crate::status::carrick_status;
 use crate::stream::lend;
 use carrick::Deadline;
@@ -21,11 +21,7 @@ opaque!(carrick_condition => Condition, b"ck-condi");
 /// Codes: E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_condition_new(out_condition: *mut *mut carrick_condition) -> carrick_status {
-    boundary("make condition", || {
-        output(out_condition, "out_condition", "make condition")?;
-        write(out_condition, give(Condition::new()?));
-        Ok(())
-    })
+    make(out_condition, "out_condition", "make condition", Condition::new)
 }
 
 /// The condition that another process made: what its carrick_condition_place gave. fd is BORROWED
@@ -39,11 +35,7 @@ pub unsafe extern "C" fn carrick_condition_attach(
     out_condition: *mut *mut carrick_condition,
 ) -> carrick_status {
     const OPERATION: &str = "attach condition";
-    boundary(OPERATION, || {
-        output(out_condition, "out_condition", OPERATION)?;
-        write(out_condition, give(Condition::attach(lend(fd, OPERATION)?, slot)?));
-        Ok(())
-    })
+    make(out_condition, "out_condition", OPERATION, || Condition::attach(lend(fd, OPERATION)?, slot))
 }
 
 /// What another process needs for carrick_condition_attach: a descriptor, BORROWED until the condition is freed, to be inherited or

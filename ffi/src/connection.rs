@@ -3,7 +3,7 @@
 
 use crate::address::parse;
 use crate::auth::{carrick_auth_options, role};
-use crate::boundary::{boundary, on, on_any};
+use crate::boundary::{ask, boundary, fill, on, on_any};
 use crate::handle::{free, give, opaque};
 use crate::memory::{
     bytes, bytes_mut, flag, give_bytes, items, options, output, take_bytes, tell_needed, write,
@@ -114,11 +114,7 @@ pub(crate) fn slices<'a>(
 /// Codes: E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_format_init(out_format: *mut carrick_format) -> carrick_status {
-    boundary("init format", || {
-        output(out_format, "out_format", "init format")?;
-        write(out_format, carrick_format::defaults());
-        Ok(())
-    })
+    fill(out_format, "out_format", "init format", || Ok(carrick_format::defaults()))
 }
 
 /// Connects and, if auth is not NULL, authenticates. format may be NULL (multiprocessing). out_connection is OWNED.
@@ -228,11 +224,7 @@ pub unsafe extern "C" fn carrick_connection_pending(
     connection: *const carrick_connection,
     out_pending: *mut usize,
 ) -> carrick_status {
-    on(connection, "get pending", |connection| {
-        output(out_pending, "out_pending", "get pending")?;
-        write(out_pending, connection.pending());
-        Ok(())
-    })
+    ask(connection, out_pending, "out_pending", "get pending", |connection| Ok(connection.pending()))
 }
 
 /// Waits for the next frame and tells its length; the frame stays for the next receive.
@@ -243,10 +235,8 @@ pub unsafe extern "C" fn carrick_connection_next_length(
     timeout_ns: i64,
     out_len: *mut u64,
 ) -> carrick_status {
-    on(connection, "receive frame", |connection| {
-        output(out_len, "out_len", "receive frame")?;
-        write(out_len, connection.next_length(Deadline::from_nanos(timeout_ns))?);
-        Ok(())
+    ask(connection, out_len, "out_len", "receive frame", |connection| {
+        connection.next_length(Deadline::from_nanos(timeout_ns))
     })
 }
 

@@ -2,8 +2,8 @@
 //! Datagram sockets.
 
 use crate::address::{parse, put};
-use crate::boundary::{boundary, on, on_any};
-use crate::handle::{free, give, opaque};
+use crate::boundary::{ask, boundary, make, on, on_any};
+use crate::handle::{free, opaque};
 use crate::memory::{bytes, bytes_mut, output, tell_needed, write};
 use crate::option;
 use crate::status::carrick_status;
@@ -25,11 +25,7 @@ pub unsafe extern "C" fn carrick_datagram_bind(
     address_len: usize,
     out_datagram: *mut *mut carrick_datagram,
 ) -> carrick_status {
-    boundary("bind", || {
-        output(out_datagram, "out_datagram", "bind")?;
-        write(out_datagram, give(Datagram::bind(&parse(address, address_len, "bind")?)?));
-        Ok(())
-    })
+    make(out_datagram, "out_datagram", "bind", || Datagram::bind(&parse(address, address_len, "bind")?))
 }
 
 /// Makes a datagram socket of the family of a peer's address, with no address of its own yet. OWNED.
@@ -40,10 +36,8 @@ pub unsafe extern "C" fn carrick_datagram_unbound(
     peer_len: usize,
     out_datagram: *mut *mut carrick_datagram,
 ) -> carrick_status {
-    boundary("make datagram socket", || {
-        output(out_datagram, "out_datagram", "make datagram socket")?;
-        write(out_datagram, give(Datagram::unbound(&parse(peer, peer_len, "make datagram socket")?)?));
-        Ok(())
+    make(out_datagram, "out_datagram", "make datagram socket", || {
+        Datagram::unbound(&parse(peer, peer_len, "make datagram socket")?)
     })
 }
 
@@ -54,10 +48,8 @@ pub unsafe extern "C" fn carrick_datagram_from_fd(
     fd: i32,
     out_datagram: *mut *mut carrick_datagram,
 ) -> carrick_status {
-    boundary("adopt datagram socket", || {
-        output(out_datagram, "out_datagram", "adopt datagram socket")?;
-        write(out_datagram, give(adopt(fd, "adopt datagram socket", Datagram::from_fd)?));
-        Ok(())
+    make(out_datagram, "out_datagram", "adopt datagram socket", || {
+        adopt(fd, "adopt datagram socket", Datagram::from_fd)
     })
 }
 
@@ -133,11 +125,7 @@ pub unsafe extern "C" fn carrick_datagram_get_option(
     option: i32,
     out_value: *mut i64,
 ) -> carrick_status {
-    on(datagram, "get option", |socket| {
-        output(out_value, "out_value", "get option")?;
-        write(out_value, option::get(socket, option)?);
-        Ok(())
-    })
+    ask(datagram, out_value, "out_value", "get option", |socket| option::get(socket, option))
 }
 
 /// Writes the address of this end as text, without a final zero.
@@ -161,11 +149,7 @@ pub unsafe extern "C" fn carrick_datagram_fd(
     datagram: *const carrick_datagram,
     out_fd: *mut i32,
 ) -> carrick_status {
-    on(datagram, "get descriptor", |socket| {
-        output(out_fd, "out_fd", "get descriptor")?;
-        write(out_fd, socket.fd()?);
-        Ok(())
-    })
+    ask(datagram, out_fd, "out_fd", "get descriptor", |socket| socket.fd())
 }
 
 /// Closes; calls that wait on it in other threads end with CARRICK_E_CLOSED. Does nothing the second time.

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Flags to wait for.
 
-use crate::boundary::{boundary, on};
-use crate::handle::{free, give, opaque};
-use crate::memory::{give_place, output, write};
+use crate::boundary::{ask, boundary, make, on};
+use crate::handle::{free, opaque};
+use crate::memory::give_place;
 use crate::status::carrick_status;
 use crate::stream::lend;
 use carrick::Deadline;
@@ -20,11 +20,7 @@ opaque!(carrick_event => Event, b"ck-event");
 /// Codes: E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_event_new(out_event: *mut *mut carrick_event) -> carrick_status {
-    boundary("make event", || {
-        output(out_event, "out_event", "make event")?;
-        write(out_event, give(Event::new()?));
-        Ok(())
-    })
+    make(out_event, "out_event", "make event", Event::new)
 }
 
 /// The event that another process made: what its carrick_event_place gave. fd is BORROWED
@@ -38,11 +34,7 @@ pub unsafe extern "C" fn carrick_event_attach(
     out_event: *mut *mut carrick_event,
 ) -> carrick_status {
     const OPERATION: &str = "attach event";
-    boundary(OPERATION, || {
-        output(out_event, "out_event", OPERATION)?;
-        write(out_event, give(Event::attach(lend(fd, OPERATION)?, slot)?));
-        Ok(())
-    })
+    make(out_event, "out_event", OPERATION, || Event::attach(lend(fd, OPERATION)?, slot))
 }
 
 /// What another process needs for carrick_event_attach: a descriptor, BORROWED until the event is freed, to be inherited or
@@ -84,11 +76,7 @@ pub unsafe extern "C" fn carrick_event_is_set(
     event: *const carrick_event,
     out_is_set: *mut i32,
 ) -> carrick_status {
-    on(event, "ask event", |event| {
-        output(out_is_set, "out_is_set", "ask event")?;
-        write(out_is_set, i32::from(event.is_set()));
-        Ok(())
-    })
+    ask(event, out_is_set, "out_is_set", "ask event", |event| Ok(i32::from(event.is_set())))
 }
 
 /// Waits until the event is set.

@@ -2,7 +2,7 @@
 //! Accepting authenticated connections.
 
 use crate::auth::carrick_auth_options;
-use crate::boundary::{boundary, on};
+use crate::boundary::{boundary, make, on};
 use crate::handle::{free, give, handle, opaque};
 use crate::listener::carrick_listener;
 use crate::memory::{output, write};
@@ -25,11 +25,7 @@ pub unsafe extern "C" fn carrick_gate_new(
     options: *const carrick_auth_options,
     out_gate: *mut *mut carrick_gate,
 ) -> carrick_status {
-    boundary("make gate", || {
-        output(out_gate, "out_gate", "make gate")?;
-        write(out_gate, give(Gate::new(carrick_auth_options::read(options, "make gate")?)?));
-        Ok(())
-    })
+    make(out_gate, "out_gate", "make gate", || Gate::new(carrick_auth_options::read(options, "make gate")?))
 }
 
 /// Takes the next connection of the listener, BORROWED for the call, that has proved itself; out_stream is OWNED.

@@ -2,7 +2,7 @@
 //! Listening sockets.
 
 use crate::address::{parse, put};
-use crate::boundary::{boundary, on, on_any};
+use crate::boundary::{ask, boundary, fill, make, on, on_any};
 use crate::handle::{free, give, opaque};
 use crate::memory::{flag, options, output, write};
 use crate::option;
@@ -62,11 +62,7 @@ impl carrick_listen_options {
 pub unsafe extern "C" fn carrick_listen_options_init(
     out_options: *mut carrick_listen_options,
 ) -> carrick_status {
-    boundary("init options", || {
-        output(out_options, "out_options", "init options")?;
-        write(out_options, carrick_listen_options::defaults());
-        Ok(())
-    })
+    fill(out_options, "out_options", "init options", || Ok(carrick_listen_options::defaults()))
 }
 
 /// Binds and listens; options may be NULL. out_listener is OWNED. The path of a Unix socket is removed when the
@@ -95,11 +91,7 @@ pub unsafe extern "C" fn carrick_listener_from_fd(
     fd: i32,
     out_listener: *mut *mut carrick_listener,
 ) -> carrick_status {
-    boundary("adopt listener", || {
-        output(out_listener, "out_listener", "adopt listener")?;
-        write(out_listener, give(adopt(fd, "adopt listener", Listener::from_fd)?));
-        Ok(())
-    })
+    make(out_listener, "out_listener", "adopt listener", || adopt(fd, "adopt listener", Listener::from_fd))
 }
 
 /// Takes the next connection, OWNED; carrick_stream_peer_address tells where it comes from.
@@ -138,11 +130,7 @@ pub unsafe extern "C" fn carrick_listener_get_option(
     option: i32,
     out_value: *mut i64,
 ) -> carrick_status {
-    on(listener, "get option", |socket| {
-        output(out_value, "out_value", "get option")?;
-        write(out_value, option::get(socket, option)?);
-        Ok(())
-    })
+    ask(listener, out_value, "out_value", "get option", |socket| option::get(socket, option))
 }
 
 /// Writes the address of this end as text, without a final zero.
@@ -166,11 +154,7 @@ pub unsafe extern "C" fn carrick_listener_fd(
     listener: *const carrick_listener,
     out_fd: *mut i32,
 ) -> carrick_status {
-    on(listener, "get descriptor", |socket| {
-        output(out_fd, "out_fd", "get descriptor")?;
-        write(out_fd, socket.fd()?);
-        Ok(())
-    })
+    ask(listener, out_fd, "out_fd", "get descriptor", |socket| socket.fd())
 }
 
 /// Closes; calls that wait on it in other threads end with CARRICK_E_CLOSED. Does nothing the second time.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Locks.
 
-use crate::boundary::{boundary, on};
+use crate::boundary::{boundary, fill, make, on};
 use crate::handle::{free, give, opaque};
 use crate::memory::{flag, give_place, options, output, write};
 use crate::status::carrick_status;
@@ -87,11 +87,7 @@ impl AnyLock {
 /// Codes: E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_lock_options_init(out_options: *mut carrick_lock_options) -> carrick_status {
-    boundary("init lock options", || {
-        output(out_options, "out_options", "init lock options")?;
-        write(out_options, carrick_lock_options::defaults());
-        Ok(())
-    })
+    fill(out_options, "out_options", "init lock options", || Ok(carrick_lock_options::defaults()))
 }
 
 /// Makes a free lock. options may be NULL (a plain one). out_lock is OWNED.
@@ -101,11 +97,7 @@ pub unsafe extern "C" fn carrick_lock_new(
     options: *const carrick_lock_options,
     out_lock: *mut *mut carrick_lock,
 ) -> carrick_status {
-    boundary("make lock", || {
-        output(out_lock, "out_lock", "make lock")?;
-        write(out_lock, give(AnyLock::make(options, "make lock", Lock::new, RLock::new)?));
-        Ok(())
-    })
+    make(out_lock, "out_lock", "make lock", || AnyLock::make(options, "make lock", Lock::new, RLock::new))
 }
 
 /// The lock that another process made: what its carrick_lock_place gave. fd is BORROWED

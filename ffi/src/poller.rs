@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Readiness of many descriptors.
 
-use crate::boundary::{boundary, on};
-use crate::handle::{free, give, null, opaque};
+use crate::boundary::{boundary, make, on};
+use crate::handle::{free, null, opaque};
 use crate::memory::{output, write};
 use crate::status::carrick_status;
 use carrick::{Deadline, Error, Kind, Poller, Readiness, Result};
@@ -41,11 +41,7 @@ fn readiness(bits: i32) -> Result<Readiness> {
 /// Codes: E_OS (EMFILE), E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_poller_new(out_poller: *mut *mut carrick_poller) -> carrick_status {
-    boundary("make poller", || {
-        output(out_poller, "out_poller", "make poller")?;
-        write(out_poller, give(Poller::new()?));
-        Ok(())
-    })
+    make(out_poller, "out_poller", "make poller", Poller::new)
 }
 
 /// Watches a descriptor, which is BORROWED until it is removed, and reports it as token.

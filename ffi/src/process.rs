@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Processes: functions and programs.
 
-use crate::boundary::{boundary, on};
+use crate::boundary::{ask, boundary, fill, on};
 use crate::connection::carrick_connection;
 use crate::fork_server::{Body, carrick_fork_server};
 use crate::handle::{Handle, free, give, handle, null, opaque};
@@ -116,11 +116,7 @@ impl carrick_process_options {
 pub unsafe extern "C" fn carrick_process_options_init(
     out_options: *mut carrick_process_options,
 ) -> carrick_status {
-    boundary("init process options", || {
-        output(out_options, "out_options", "init process options")?;
-        write(out_options, carrick_process_options::defaults());
-        Ok(())
-    })
+    fill(out_options, "out_options", "init process options", || Ok(carrick_process_options::defaults()))
 }
 
 /// Runs a function in a process of its own: a fork of this one, or, with a fork server in the options, of that one. The
@@ -282,10 +278,8 @@ pub unsafe extern "C" fn carrick_process_join(
     timeout_ns: i64,
     out_exit_code: *mut i32,
 ) -> carrick_status {
-    on(process, "join process", |process| {
-        output(out_exit_code, "out_exit_code", "join process")?;
-        write(out_exit_code, process.child.join(Deadline::from_nanos(timeout_ns))?.code());
-        Ok(())
+    ask(process, out_exit_code, "out_exit_code", "join process", |process| {
+        Ok(process.child.join(Deadline::from_nanos(timeout_ns))?.code())
     })
 }
 
@@ -296,11 +290,7 @@ pub unsafe extern "C" fn carrick_process_is_alive(
     process: *const carrick_process,
     out_alive: *mut i32,
 ) -> carrick_status {
-    on(process, "ask process", |process| {
-        output(out_alive, "out_alive", "ask process")?;
-        write(out_alive, i32::from(process.child.is_alive()));
-        Ok(())
-    })
+    ask(process, out_alive, "out_alive", "ask process", |process| Ok(i32::from(process.child.is_alive())))
 }
 
 /// Asks the process to end (SIGTERM). One that has ended is left in peace.
@@ -334,11 +324,7 @@ pub unsafe extern "C" fn carrick_process_pid(
     process: *const carrick_process,
     out_pid: *mut i32,
 ) -> carrick_status {
-    on(process, "get number", |process| {
-        output(out_pid, "out_pid", "get number")?;
-        write(out_pid, process.child.pid());
-        Ok(())
-    })
+    ask(process, out_pid, "out_pid", "get number", |process| Ok(process.child.pid()))
 }
 
 /// A descriptor that is readable when the process has ended, for poll, epoll or a carrick_poller: BORROWED until the
@@ -349,11 +335,7 @@ pub unsafe extern "C" fn carrick_process_fd(
     process: *const carrick_process,
     out_fd: *mut i32,
 ) -> carrick_status {
-    on(process, "get descriptor", |process| {
-        output(out_fd, "out_fd", "get descriptor")?;
-        write(out_fd, process.child.as_fd().as_raw_fd());
-        Ok(())
-    })
+    ask(process, out_fd, "out_fd", "get descriptor", |process| Ok(process.child.as_fd().as_raw_fd()))
 }
 
 /// Takes the channel to the process, which can be done once: out_connection is OWNED, and has the format

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Queues in memory that processes share.
 
-use crate::boundary::{boundary, on, on_any};
+use crate::boundary::{ask, boundary, fill, on, on_any};
 use crate::connection::{carrick_slice, slices};
 use crate::handle::{free, give, opaque};
 use crate::memory::{bytes, bytes_mut, flag, give_bytes, options, output, tell_needed, write};
 use crate::status::carrick_status;
 use crate::stream::adopt;
+use carrick::Deadline;
 use carrick::queue::{Queue, QueueOptions};
-use carrick::{Deadline, Result};
 use std::os::fd::{AsFd, AsRawFd};
 
 /// A queue of messages for threads and processes: first in, first out, any number of producers and consumers. A child
@@ -46,11 +46,7 @@ impl carrick_queue_options {
 pub unsafe extern "C" fn carrick_queue_options_init(
     out_options: *mut carrick_queue_options,
 ) -> carrick_status {
-    boundary("init queue options", || {
-        output(out_options, "out_options", "init queue options")?;
-        write(out_options, carrick_queue_options::defaults());
-        Ok(())
-    })
+    fill(out_options, "out_options", "init queue options", || Ok(carrick_queue_options::defaults()))
 }
 
 /// Makes an empty queue. options may be NULL (no limits). out_queue is OWNED.
@@ -108,11 +104,7 @@ pub unsafe extern "C" fn carrick_queue_bell_fd(
     queue: *const carrick_queue,
     out_fd: *mut i32,
 ) -> carrick_status {
-    on(queue, "get descriptor", |queue| {
-        output(out_fd, "out_fd", "get descriptor")?;
-        write(out_fd, queue.bell_fd()?.as_raw_fd());
-        Ok(())
-    })
+    ask(queue, out_fd, "out_fd", "get descriptor", |queue| Ok(queue.bell_fd()?.as_raw_fd()))
 }
 
 /// A descriptor that is readable while an item is in the queue, for poll, epoll or a carrick_poller: BORROWED until the
@@ -123,22 +115,14 @@ pub unsafe extern "C" fn carrick_queue_event_fd(
     queue: *const carrick_queue,
     out_fd: *mut i32,
 ) -> carrick_status {
-    on(queue, "get descriptor", |queue| {
-        output(out_fd, "out_fd", "get descriptor")?;
-        write(out_fd, queue.event_fd()?.as_raw_fd());
-        Ok(())
-    })
+    ask(queue, out_fd, "out_fd", "get descriptor", |queue| Ok(queue.event_fd()?.as_raw_fd()))
 }
 
 /// The descriptor to hand to another process: BORROWED until the queue is freed. It is close-on-exec.
 /// Codes: E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_queue_fd(queue: *const carrick_queue, out_fd: *mut i32) -> carrick_status {
-    on(queue, "get descriptor", |queue| {
-        output(out_fd, "out_fd", "get descriptor")?;
-        write(out_fd, queue.as_fd().as_raw_fd());
-        Ok(())
-    })
+    ask(queue, out_fd, "out_fd", "get descriptor", |queue| Ok(queue.as_fd().as_raw_fd()))
 }
 
 /// Puts an item at the end, waiting for room. After an error nothing was put.
@@ -209,19 +193,6 @@ pub unsafe extern "C" fn carrick_queue_get_into(
     })
 }
 
-fn count(
-    queue: *const carrick_queue,
-    out_count: *mut u64,
-    operation: &'static str,
-    ask: impl FnOnce(&Queue) -> Result<u64>,
-) -> carrick_status {
-    on(queue, operation, |queue| {
-        output(out_count, "out_count", operation)?;
-        write(out_count, ask(queue)?);
-        Ok(())
-    })
-}
-
 /// How many items are in the queue, at this moment.
 /// Codes: E_CORRUPT, E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -229,7 +200,7 @@ pub unsafe extern "C" fn carrick_queue_len(
     queue: *const carrick_queue,
     out_count: *mut u64,
 ) -> carrick_status {
-    count(queue, out_count, "get length", Queue::len)
+    ask(queue, out_count, "out_count", "get length", Queue::len)
 }
 
 /// The bytes of the bodies in the queue, at this moment.
@@ -239,7 +210,7 @@ pub unsafe extern "C" fn carrick_queue_bytes(
     queue: *const carrick_queue,
     out_count: *mut u64,
 ) -> carrick_status {
-    count(queue, out_count, "get bytes", Queue::bytes)
+    ask(queue, out_count, "out_count", "get bytes", Queue::bytes)
 }
 
 /// How many items were put for which carrick_queue_task_done has not been called yet.
@@ -249,7 +220,7 @@ pub unsafe extern "C" fn carrick_queue_unfinished(
     queue: *const carrick_queue,
     out_count: *mut u64,
 ) -> carrick_status {
-    count(queue, out_count, "get unfinished", Queue::unfinished)
+    ask(queue, out_count, "out_count", "get unfinished", Queue::unfinished)
 }
 
 /// Says that a taker is done with an item.

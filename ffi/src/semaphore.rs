@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Counting semaphores.
 
-use crate::boundary::{boundary, on};
-use crate::handle::{free, give, opaque};
-use crate::memory::{give_place, output, write};
+use crate::boundary::{ask, boundary, make, on};
+use crate::handle::{free, opaque};
+use crate::memory::give_place;
 use crate::status::carrick_status;
 use crate::stream::lend;
 use carrick::Deadline;
@@ -29,11 +29,7 @@ pub unsafe extern "C" fn carrick_semaphore_new(
     max_value: u32,
     out_semaphore: *mut *mut carrick_semaphore,
 ) -> carrick_status {
-    boundary("make semaphore", || {
-        output(out_semaphore, "out_semaphore", "make semaphore")?;
-        write(out_semaphore, give(Semaphore::bounded(value, max_value)?));
-        Ok(())
-    })
+    make(out_semaphore, "out_semaphore", "make semaphore", || Semaphore::bounded(value, max_value))
 }
 
 /// The semaphore that another process made: what its carrick_semaphore_place gave. fd is BORROWED
@@ -47,11 +43,7 @@ pub unsafe extern "C" fn carrick_semaphore_attach(
     out_semaphore: *mut *mut carrick_semaphore,
 ) -> carrick_status {
     const OPERATION: &str = "attach semaphore";
-    boundary(OPERATION, || {
-        output(out_semaphore, "out_semaphore", OPERATION)?;
-        write(out_semaphore, give(Semaphore::attach(lend(fd, OPERATION)?, slot)?));
-        Ok(())
-    })
+    make(out_semaphore, "out_semaphore", OPERATION, || Semaphore::attach(lend(fd, OPERATION)?, slot))
 }
 
 /// What another process needs for carrick_semaphore_attach: a descriptor, BORROWED until the semaphore is freed, to be inherited or
@@ -93,11 +85,7 @@ pub unsafe extern "C" fn carrick_semaphore_value(
     semaphore: *const carrick_semaphore,
     out_value: *mut u32,
 ) -> carrick_status {
-    on(semaphore, "ask semaphore", |semaphore| {
-        output(out_value, "out_value", "ask semaphore")?;
-        write(out_value, semaphore.value());
-        Ok(())
-    })
+    ask(semaphore, out_value, "out_value", "ask semaphore", |semaphore| Ok(semaphore.value()))
 }
 
 /// Frees this process's handle of a semaphore; for others it goes on. NULL does nothing. Nobody else may be inside a call on

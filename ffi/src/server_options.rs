@@ -2,10 +2,9 @@
 //! How servers are set up.
 
 use crate::auth::carrick_auth_options;
-use crate::boundary::boundary;
+use crate::boundary::fill;
 use crate::connection::carrick_format;
 use crate::listener::carrick_listen_options;
-use crate::memory::{output, write};
 use crate::server::{CARRICK_MODE_THREADS, CARRICK_OVERLOAD_BLOCK};
 use crate::status::carrick_status;
 use carrick::server::MessageOptions;
@@ -99,11 +98,7 @@ impl carrick_message_server_options {
 pub unsafe extern "C" fn carrick_stream_server_options_init(
     out_options: *mut carrick_stream_server_options,
 ) -> carrick_status {
-    boundary("init options", || {
-        output(out_options, "out_options", "init options")?;
-        write(out_options, carrick_stream_server_options::defaults());
-        Ok(())
-    })
+    fill(out_options, "out_options", "init options", || Ok(carrick_stream_server_options::defaults()))
 }
 
 /// Fills the options with the defaults.
@@ -112,9 +107,5 @@ pub unsafe extern "C" fn carrick_stream_server_options_init(
 pub unsafe extern "C" fn carrick_message_server_options_init(
     out_options: *mut carrick_message_server_options,
 ) -> carrick_status {
-    boundary("init options", || {
-        output(out_options, "out_options", "init options")?;
-        write(out_options, carrick_message_server_options::defaults());
-        Ok(())
-    })
+    fill(out_options, "out_options", "init options", || Ok(carrick_message_server_options::defaults()))
 }

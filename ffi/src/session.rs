@@ -2,9 +2,8 @@
 //! A connection of a stream server in the hands of its handler.
 
 use crate::address::put;
-use crate::boundary::{boundary, on};
+use crate::boundary::{ask, boundary, on};
 use crate::handle::{Handle, opaque};
-use crate::memory::{output, write};
 use crate::status::carrick_status;
 use crate::stream::carrick_stream;
 use carrick::{Address, Stream};
@@ -28,10 +27,8 @@ pub unsafe extern "C" fn carrick_session_stream(
     session: *const carrick_session,
     out_stream: *mut *const carrick_stream,
 ) -> carrick_status {
-    on(session, "get stream", |session| {
-        output(out_stream, "out_stream", "get stream")?;
-        write(out_stream, session.stream.as_c::<carrick_stream>());
-        Ok(())
+    ask(session, out_stream, "out_stream", "get stream", |session| {
+        Ok(session.stream.as_c::<carrick_stream>())
     })
 }
 

@@ -2,7 +2,7 @@
 //! Connected byte streams.
 
 use crate::address::{parse, put};
-use crate::boundary::{boundary, on, on_any};
+use crate::boundary::{ask, boundary, make, on, on_any};
 use crate::handle::{free, give, opaque};
 use crate::memory::{bytes, bytes_mut, output, write};
 use crate::option;
@@ -96,11 +96,7 @@ pub unsafe extern "C" fn carrick_stream_from_fd(
     fd: i32,
     out_stream: *mut *mut carrick_stream,
 ) -> carrick_status {
-    boundary("adopt descriptor", || {
-        output(out_stream, "out_stream", "adopt descriptor")?;
-        write(out_stream, give(adopt(fd, "adopt descriptor", Stream::from_fd)?));
-        Ok(())
-    })
+    make(out_stream, "out_stream", "adopt descriptor", || adopt(fd, "adopt descriptor", Stream::from_fd))
 }
 
 /// Sends what the kernel takes of data, at least one byte unless data_len is 0.
@@ -114,10 +110,8 @@ pub unsafe extern "C" fn carrick_stream_send(
     timeout_ns: i64,
     out_sent: *mut usize,
 ) -> carrick_status {
-    on(stream, "send", |stream| {
-        output(out_sent, "out_sent", "send")?;
-        write(out_sent, stream.send(bytes(data, data_len, "send")?, Deadline::from_nanos(timeout_ns))?);
-        Ok(())
+    ask(stream, out_sent, "out_sent", "send", |stream| {
+        stream.send(bytes(data, data_len, "send")?, Deadline::from_nanos(timeout_ns))
     })
 }
 
@@ -182,10 +176,8 @@ pub unsafe extern "C" fn carrick_stream_wait_readable(
     timeout_ns: i64,
     out_ready: *mut i32,
 ) -> carrick_status {
-    on(stream, "wait", |stream| {
-        output(out_ready, "out_ready", "wait")?;
-        write(out_ready, i32::from(stream.wait_readable(Deadline::from_nanos(timeout_ns))?));
-        Ok(())
+    ask(stream, out_ready, "out_ready", "wait", |stream| {
+        Ok(i32::from(stream.wait_readable(Deadline::from_nanos(timeout_ns))?))
     })
 }
 
@@ -211,11 +203,7 @@ pub unsafe extern "C" fn carrick_stream_release_fd(
     stream: *const carrick_stream,
     out_fd: *mut i32,
 ) -> carrick_status {
-    on(stream, "release descriptor", |stream| {
-        output(out_fd, "out_fd", "release descriptor")?;
-        write(out_fd, stream.clone().into_fd()?.into_raw_fd());
-        Ok(())
-    })
+    ask(stream, out_fd, "out_fd", "release descriptor", |stream| Ok(stream.clone().into_fd()?.into_raw_fd()))
 }
 
 /// Sets an option (CARRICK_OPTION_...).
@@ -237,11 +225,7 @@ pub unsafe extern "C" fn carrick_stream_get_option(
     option: i32,
     out_value: *mut i64,
 ) -> carrick_status {
-    on(stream, "get option", |socket| {
-        output(out_value, "out_value", "get option")?;
-        write(out_value, option::get(socket, option)?);
-        Ok(())
-    })
+    ask(stream, out_value, "out_value", "get option", |socket| option::get(socket, option))
 }
 
 /// Writes the address of this end as text, without a final zero.
@@ -265,11 +249,7 @@ pub unsafe extern "C" fn carrick_stream_fd(
     stream: *const carrick_stream,
     out_fd: *mut i32,
 ) -> carrick_status {
-    on(stream, "get descriptor", |socket| {
-        output(out_fd, "out_fd", "get descriptor")?;
-        write(out_fd, socket.fd()?);
-        Ok(())
-    })
+    ask(stream, out_fd, "out_fd", "get descriptor", |socket| socket.fd())
 }
 
 /// Closes; calls that wait on it in other threads end with CARRICK_E_CLOSED. Does nothing the second time.
