@@ -9,14 +9,15 @@ mod support;
 
 use carrick::Deadline;
 use carrick::queue::{Queue, QueueOptions};
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use support::Test;
-use support::actors::{self, Actor, nameless, next, open, path_of, seconds, variable};
+use support::actors::{self, Actor, nameless, open, path_of, seconds, variable};
 
 const NEVER: Deadline = Deadline::NEVER;
 /// consumer, producer, number, nothing. A page of a file holds whole ones: what a kill cuts short is written up to the
@@ -70,13 +71,13 @@ struct Stage {
     queue: Queue,
     entries: File,
     put: File,
-    started: u64,
+    started: Cell<u64>,
 }
 
 impl Stage {
-    fn start(&mut self, role: &'static str) -> Actor {
-        let id = self.started;
-        self.started += 1;
+    fn start(&self, role: &'static str) -> Actor {
+        let id = self.started.get();
+        self.started.set(id + 1);
         let variables = [
             ("CARRICK_ID", id.to_string()),
             ("CARRICK_QUEUE", path_of(&self.queue)),
@@ -91,28 +92,15 @@ fn soak(max_items: u64, seconds: u64) {
     let queue = Queue::new(QueueOptions { max_items, ..QueueOptions::default() }).unwrap();
     let put = nameless();
     put.set_len(PRODUCERS * 8).unwrap();
-    let mut stage = Stage { queue, entries: nameless(), put, started: 0 };
-    let mut actors: Vec<Actor> =
-        ["producer", "consumer", "producer", "consumer"].map(|role| stage.start(role)).into();
-    let (mut kills, mut consumer_kills) = (0_u64, 0_u64);
-    let mut seed = u64::from(std::process::id()) ^ max_items;
-    let (started, mut moved, mut length) = (Instant::now(), Instant::now(), 0);
-    while started.elapsed() < Duration::from_secs(seconds) {
-        std::thread::park_timeout(Duration::from_micros(next(&mut seed) % 8000));
-        let victim = actors.swap_remove(next(&mut seed) as usize % actors.len());
-        let role = victim.role;
-        consumer_kills += u64::from(role == "consumer");
-        kills += 1;
-        victim.kill();
-        actors.push(stage.start(role));
-        let now = stage.entries.metadata().unwrap().len();
-        if now > length {
-            (length, moved) = (now, Instant::now());
-        }
-        assert!(moved.elapsed() < Duration::from_secs(20), "hang: nothing was taken for 20 s, {kills} kills");
-    }
-    consumer_kills += actors.iter().filter(|actor| actor.role == "consumer").count() as u64;
-    actors.into_iter().for_each(Actor::kill);
+    let stage = Stage { queue, entries: nameless(), put, started: Cell::new(0) };
+    let (kills, killed) = actors::soak(
+        &["producer", "consumer", "producer", "consumer"],
+        seconds,
+        Duration::from_millis(8),
+        |role| stage.start(role),
+        || stage.entries.metadata().unwrap().len(),
+    );
+    let consumer_kills = killed.iter().filter(|role| **role == "consumer").count() as u64;
     // What is left is taken by somebody who is not killed.
     let path = format!("/proc/self/fd/{}", stage.entries.as_raw_fd());
     let mut entries = OpenOptions::new().append(true).open(path).unwrap();
@@ -124,7 +112,7 @@ fn soak(max_items: u64, seconds: u64) {
     report(&stage, kills, consumer_kills);
 }
 
-fn report(stage: &Stage, kills: u64, consumer_kills: u64) {
+fn report(stage: &Stage, kills: usize, consumer_kills: u64) {
     let length = stage.entries.metadata().unwrap().len();
     assert_eq!(length % ENTRY as u64, 0, "an entry was torn");
     let mut bytes = vec![0; usize::try_from(length).unwrap()];
@@ -140,7 +128,7 @@ fn report(stage: &Stage, kills: u64, consumer_kills: u64) {
         *delivered.entry(producer).or_default() += 1;
     }
     let mut lost = 0;
-    for producer in 0..stage.started {
+    for producer in 0..stage.started.get() {
         let mut known = [0; 8];
         stage.put.read_exact_at(&mut known, producer * 8).unwrap();
         lost += u64::from_le_bytes(known).saturating_sub(delivered.get(&producer).copied().unwrap_or(0));

@@ -13,8 +13,8 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
-use std::time::{Duration, Instant};
-use support::actors::{self, Actor, nameless, next, open, path_of, seconds, variable};
+use std::time::Duration;
+use support::actors::{self, Actor, nameless, open, path_of, seconds, variable};
 use support::{Test, soon};
 
 const NEVER: Deadline = Deadline::NEVER;
@@ -208,23 +208,10 @@ fn role() {
 fn soak(roles: &[&'static str]) -> Stage {
     let stage = Stage::new();
     let variables = stage.variables();
-    let mut playing: Vec<Actor> = roles.iter().map(|role| Actor::start(role, &variables)).collect();
-    let (mut kills, mut seed) = (0_u64, u64::from(std::process::id()));
-    let (started, mut moved, mut progress) = (Instant::now(), Instant::now(), 0);
-    while started.elapsed() < Duration::from_secs(seconds().div_ceil(5)) {
-        std::thread::park_timeout(Duration::from_micros(next(&mut seed) % 12_000));
-        let victim = playing.swap_remove(next(&mut seed) as usize % playing.len());
-        let role = victim.role;
-        victim.kill();
-        kills += 1;
-        playing.push(Actor::start(role, &variables));
-        let now = stage.board.read(Word::Progress);
-        if now != progress {
-            (progress, moved) = (now, Instant::now());
-        }
-        assert!(moved.elapsed() < Duration::from_secs(20), "hang: no progress for 20 s, {kills} kills");
-    }
-    playing.into_iter().for_each(Actor::kill);
+    let progress = || stage.board.read(Word::Progress);
+    let start = |role| Actor::start(role, &variables);
+    let (kills, _) = actors::soak(roles, seconds().div_ceil(5), Duration::from_millis(12), start, progress);
+    let progress = progress();
     let text = format!("{}: {kills} kills, {progress} steps\n", roles.join(", "));
     std::io::stderr().write_all(text.as_bytes()).unwrap();
     assert!(progress > 0, "nothing was done");

@@ -5,7 +5,6 @@
 use super::request;
 use crate::error::{Error, Kind, Result};
 use crate::frame::Connection;
-use crate::interrupt::{self, Sleeper};
 use crate::net::Stream;
 use crate::sys::{self, Interest, PollSlot};
 use crate::time::Deadline;
@@ -119,19 +118,7 @@ impl Child {
                 return Err(Error::new(kind, JOINING));
             }
             crate::blocking::about_to_block();
-            let sleeper = Sleeper::prepare(JOINING)?;
-            let mut slots = [
-                PollSlot::new(self.as_fd().as_raw_fd(), Interest::Read),
-                PollSlot::new(sleeper.fd().unwrap_or(-1), Interest::Read),
-            ];
-            let fired = sys::poll(&mut slots, deadline);
-            drop(sleeper);
-            match fired {
-                Ok(_) if slots[1].fired() => interrupt::check(JOINING)?,
-                Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => interrupt::check(JOINING)?,
-                Err(e) => return Err(Error::from_io(&e, JOINING)),
-            }
+            super::nap(self.as_fd(), Interest::Read, JOINING, deadline)?;
         }
     }
 

@@ -30,8 +30,26 @@ pub use start::{Command, StartOptions, fork};
 pub use supply::Supply;
 
 use crate::error::{Error, Result};
-use crate::sys;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use crate::interrupt::{self, Sleeper};
+use crate::sys::{self, Interest, PollSlot};
+use crate::time::Deadline;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+/// Sleeps until the descriptor is ready, or less long; whether it is ready.
+fn nap(fd: BorrowedFd<'_>, interest: Interest, operation: &'static str, deadline: Deadline) -> Result<bool> {
+    let sleeper = Sleeper::prepare(operation)?;
+    let signals = PollSlot::new(sleeper.fd().unwrap_or(-1), Interest::Read);
+    let mut slots = [PollSlot::new(fd.as_raw_fd(), interest), signals];
+    let fired = sys::poll(&mut slots, deadline);
+    drop(sleeper);
+    match fired {
+        Ok(_) if slots[0].fired() => Ok(true),
+        Ok(0) => Ok(false),
+        Err(e) if e.kind() != io::ErrorKind::Interrupted => Err(Error::from_io(&e, operation)),
+        _ => interrupt::check(operation).map(|()| false),
+    }
+}
 
 /// Two connected sockets for a fork server: its clients have the first one, the server has the second.
 ///

@@ -10,12 +10,12 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Kind, Result};
-use crate::interrupt::{self, Sleeper};
-use crate::sys::{self, Interest, PollSlot};
+use crate::interrupt;
+use crate::sys::{self, Interest};
 use crate::time::Deadline;
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Seek, Write};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 /// The most descriptors that a request can have.
 pub const MOST_DESCRIPTORS: usize = sys::MOST_DESCRIPTORS - 2;
@@ -83,9 +83,7 @@ pub fn ask(server: BorrowedFd<'_>, body: &[u8], descriptors: &[BorrowedFd<'_>]) 
     loop {
         match sys::send_message(server.as_raw_fd(), parts, &fds) {
             Ok(()) => break,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
-                await_one(server.as_raw_fd(), Interest::Write)?
-            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => await_one(server, Interest::Write)?,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => interrupt::check(ASKING)?,
             Err(e) if matches!(e.raw_os_error(), Some(libc::EPIPE | libc::ECONNRESET | libc::ENOTCONN)) => {
                 return Err(Error::with_detail(Kind::Closed, ASKING, "it has ended"));
@@ -94,7 +92,7 @@ pub fn ask(server: BorrowedFd<'_>, body: &[u8], descriptors: &[BorrowedFd<'_>]) 
         }
     }
     drop((file, theirs));
-    await_one(report.as_raw_fd(), Interest::Read)?;
+    await_one(report.as_fd(), Interest::Read)?;
     match report.try_clone().and_then(read_number).map_err(failed)? {
         Some(errno) if errno < 0 => Err(Error::from_os(i32::try_from(-errno).unwrap_or(libc::EIO), ASKING)),
         Some(pid) if pid < ENDING => Ok((i32::try_from(pid).unwrap_or(0), report)),
@@ -109,20 +107,9 @@ fn in_file(body: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-fn await_one(fd: RawFd, interest: Interest) -> Result<()> {
-    loop {
-        let sleeper = Sleeper::prepare(ASKING)?;
-        let mut slots =
-            [PollSlot::new(fd, interest), PollSlot::new(sleeper.fd().unwrap_or(-1), Interest::Read)];
-        let fired = sys::poll(&mut slots, Deadline::NEVER);
-        drop(sleeper);
-        match fired {
-            Ok(_) if slots[0].fired() => return Ok(()),
-            Ok(_) => interrupt::check(ASKING)?,
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => interrupt::check(ASKING)?,
-            Err(e) => return Err(Error::from_io(&e, ASKING)),
-        }
-    }
+fn await_one(fd: BorrowedFd<'_>, interest: Interest) -> Result<()> {
+    while !super::nap(fd, interest, ASKING, Deadline::NEVER)? {}
+    Ok(())
 }
 
 /// The next number of a report, `None` at its end. It is there, since each is written at once.

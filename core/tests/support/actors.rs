@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A process that plays a role.
 pub(crate) struct Actor {
@@ -34,6 +35,44 @@ impl Actor {
         let status = self.child.wait().unwrap();
         assert_eq!(status.signal(), Some(libc::SIGKILL), "{} ended by itself: {status}", self.role);
     }
+}
+
+/// How long there may be no progress.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Kills processes that play the roles at random instants, up to `most` apart, and has others play on in their place;
+/// at the end all. `progress` is a number that changes as long as nobody hangs. Returns how many were killed before
+/// the end, and the roles of all who were.
+pub(crate) fn soak(
+    roles: &[&'static str],
+    seconds: u64,
+    most: Duration,
+    start: impl Fn(&'static str) -> Actor,
+    progress: impl Fn() -> u64,
+) -> (usize, Vec<&'static str>) {
+    let mut playing: Vec<Actor> = roles.iter().map(|role| start(role)).collect();
+    let mut killed = Vec::new();
+    let mut seed = u64::from(std::process::id());
+    let (started, mut moved, mut seen) = (Instant::now(), Instant::now(), 0);
+    while started.elapsed() < Duration::from_secs(seconds) {
+        std::thread::park_timeout(Duration::from_micros(next(&mut seed) % most.as_micros() as u64));
+        let victim = playing.swap_remove(next(&mut seed) as usize % playing.len());
+        let role = victim.role;
+        victim.kill();
+        killed.push(role);
+        playing.push(start(role));
+        let now = progress();
+        if now != seen {
+            (seen, moved) = (now, Instant::now());
+        }
+        assert!(moved.elapsed() < PATIENCE, "hang: no progress for {PATIENCE:?}, {} kills", killed.len());
+    }
+    let before_the_end = killed.len();
+    for actor in playing {
+        killed.push(actor.role);
+        actor.kill();
+    }
+    (before_the_end, killed)
 }
 
 /// The role that this process is to play, if it was started for that.
@@ -64,7 +103,7 @@ pub(crate) fn nameless() -> File {
 }
 
 /// A generator of numbers that need not be good.
-pub(crate) fn next(seed: &mut u64) -> u64 {
+fn next(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *seed >> 33
 }

@@ -132,14 +132,12 @@ impl ProcessHandle {
     /// Waits for the child to end and collects it; `None` when the deadline passed first.
     pub(crate) fn wait(&self, deadline: Deadline) -> io::Result<Option<i32>> {
         loop {
-            let mut status: libc::c_int = 0;
-            let pid = match syscall!(waitpid(self.pid, &raw mut status, libc::WNOHANG)) {
+            match reap(self.pid) {
                 // Somebody who waits for every child was first: it has ended, how is lost.
                 Err(e) if e.raw_os_error() == Some(libc::ECHILD) => return Ok(Some(0)),
-                other => other?,
-            };
-            if pid == self.pid {
-                return Ok(Some(status));
+                Err(e) => return Err(e),
+                Ok(None) => {}
+                ended => return ended,
             }
             if deadline.expired() {
                 return Ok(None);
