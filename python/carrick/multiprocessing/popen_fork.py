@@ -40,7 +40,7 @@ def run_exit_handlers() -> None:
 
 
 class Joined:
-    """How a process object waits for a child that is this process's own and whose sentinel is a pidfd."""
+    """How a process object waits for a child whose sentinel is ready as soon as its exit code is known."""
 
     returncode: int | None
     sentinel: int

@@ -10,6 +10,7 @@ from multiprocessing import context, reduction, spawn, util
 from carrick import _carrick
 from carrick._standard import popen_forkserver as _standard
 from carrick.multiprocessing import _child, forkserver
+from carrick.multiprocessing.popen_fork import Joined
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class _DupFd:
         return inherited[self._index]
 
 
-class Popen(_standard.Popen):
+class Popen(Joined, _standard.Popen):
     """Starts a process object in a child of the fork server."""
 
     DupFd: Any = _DupFd
@@ -58,12 +59,6 @@ class Popen(_standard.Popen):
             code = _carrick.exit_code(self.sentinel)
             self.returncode = 255 if code is None else code
         return self.returncode
-
-    def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for the child's end, at most ``timeout`` seconds; returns its exit code, or None."""
-        if self.returncode is None and timeout is not None and not _carrick.poll(self.sentinel, timeout):
-            return None
-        return self.poll(0)
 
 
 def __getattr__(name: str) -> Any:
