@@ -9,11 +9,11 @@ Import a drop-in instead of its standard module::
 or put all of them in place of the standard ones, in this process and its children, with :func:`patch`.
 """
 
-from carrick._carrick import Request, __version__, about_to_block
 from carrick._patch import is_patched, patch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from carrick._carrick import Request, __version__, about_to_block
     from carrick._errors import (
         AuthenticationError,
         BadFrameError,
@@ -88,13 +88,21 @@ __all__ = [
 ]
 
 
+_HOMES = {
+    "MessageServer": "_message",
+    "Request": "_carrick",
+    "__version__": "_carrick",
+    "about_to_block": "_carrick",
+}
+
+
 def __getattr__(name: str) -> object:
     # A program pays for what it uses: most import a drop-in and nothing of this.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from carrick import _errors, _message
+    from importlib import import_module
 
-    value = globals()[name] = getattr(_message if name == "MessageServer" else _errors, name)
+    value = globals()[name] = getattr(import_module(f"carrick.{_HOMES.get(name, '_errors')}"), name)
     return value
 
 

@@ -5,26 +5,46 @@ The package ``multiprocessing`` stays CPython's and its leaves are exchanged, ``
 ``synchronize`` and those that start processes: contexts, processes and all who import late find ours. Modules that
 looked them up before are given ours too. Children made by fork inherit all this; those made by spawn and the fork
 server are started with the patch before anything else.
-"""
 
-from __future__ import annotations
+What was imported before is exchanged at once, and all else when it is first imported: a finder before all others
+answers for the names of the standard modules. It lets through who asks for the standard module itself, that is
+:mod:`carrick._standard`.
+"""
 
 import os
 import sys
-from types import ModuleType
+from _thread import get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from importlib.machinery import ModuleSpec
+    from types import ModuleType
     from typing import Any
 
-_patched = False
+_WHOLE = ("hmac", "queue", "socketserver")
+_LEAVES = (
+    "connection",
+    "forkserver",
+    "popen_fork",
+    "popen_forkserver",
+    "popen_spawn_posix",
+    "queues",
+    "synchronize",
+)
 
-_CHILD_ENTRIES = ("from multiprocessing.spawn import", "from multiprocessing.forkserver import")
+EXCHANGED = {*_WHOLE, *(f"multiprocessing.{leaf}" for leaf in _LEAVES)}
+"""The standard modules that have one of ours in their place; it has the same name below ``carrick``."""
+
+hmac_default: str | None = None
+"""What :func:`patch` was told."""
+
+_finder: "_Finder | None" = None
 
 
 def is_patched() -> bool:
     """Whether :func:`patch` has been called in this process or in the one that made it."""
-    return _patched
+    return _finder is not None
 
 
 def patch(*, hmac_default: str | None = None) -> None:
@@ -38,90 +58,105 @@ def patch(*, hmac_default: str | None = None) -> None:
     ``hmac_default`` names the digest that ``hmac.new(key, msg)`` means; None, as in the standard library, makes
     it a TypeError.
     """
-    global _patched
-    from carrick import hmac, queue, socketserver
-    from carrick.multiprocessing import (
-        connection,
-        forkserver,
-        popen_fork,
-        popen_forkserver,
-        popen_spawn_posix,
-        queues,
-        synchronize,
-    )
-
-    hmac._DEFAULT = hmac_default
-    if _patched:
+    global _finder
+    globals()["hmac_default"] = hmac_default
+    ours = sys.modules.get("carrick.hmac")
+    if ours is not None:
+        vars(ours)["_DEFAULT"] = hmac_default
+    if _finder is not None:
         return
-    _patched = True
-    sys.modules["hmac"] = hmac
-    for module in (queue, socketserver):
-        home = module.__name__.removeprefix("carrick.")
-        sys.modules[home] = module
-        for name in module.__all__:
-            cls = getattr(module, name)
-            if cls.__module__ == module.__name__:
-                cls.__module__ = home
-    for leaf in (queues, synchronize, popen_fork, popen_spawn_posix, forkserver, popen_forkserver):
-        _exchange_leaf(leaf.__name__.rpartition(".")[2], leaf)
-    _exchange_connection(connection)
-    _patch_children()
+    _finder = _Finder()
+    sys.meta_path.insert(0, _finder)
+    for name in sorted(EXCHANGED & sys.modules.keys()):
+        _exchange(name)
 
 
-def _exchange_leaf(leaf: str, ours: ModuleType) -> ModuleType:
-    """Put a module in place of one of the package's, and return that one."""
-    import multiprocessing
+class _Finder:
+    """Finder and loader of the names in ``EXCHANGED``, for :data:`sys.meta_path`."""
 
-    standard = sys.modules[f"multiprocessing.{leaf}"]
-    sys.modules[f"multiprocessing.{leaf}"] = ours
-    setattr(multiprocessing, leaf, ours)
-    for name, module in list(sys.modules.items()):
-        if name.startswith("multiprocessing.") and getattr(module, leaf, None) is standard:
+    def __init__(self) -> None:
+        self.standard: set[tuple[str, int]] = set()
+        """The names that mean the standard module to a thread, for as long as it imports that."""
+
+    def find_spec(
+        self, fullname: str, path: "Sequence[str] | None", target: "ModuleType | None" = None
+    ) -> "ModuleSpec | None":
+        if fullname not in EXCHANGED or (fullname, get_ident()) in self.standard:
+            return None
+        from importlib.machinery import ModuleSpec
+
+        return ModuleSpec(fullname, self)  # type: ignore[arg-type]
+
+    def create_module(self, spec: "ModuleSpec") -> "ModuleType":
+        ours = _exchange(spec.name)
+        # Whoever imports a module so gives it a new specification.
+        spec.loader_state = ours.__spec__
+        return ours
+
+    def exec_module(self, module: "ModuleType") -> None:
+        assert module.__spec__ is not None
+        module.__spec__ = module.__spec__.loader_state
+
+
+def import_standard(name: str) -> "ModuleType":
+    """Import the standard module ``name``, which no longer goes by that name if ours is to."""
+    from importlib import import_module
+
+    if _finder is None or name not in EXCHANGED:
+        return import_module(name)
+    _finder.standard.add((name, get_ident()))
+    try:
+        return import_module(name)
+    finally:
+        _finder.standard.discard((name, get_ident()))
+        parent, _, leaf = name.rpartition(".")
+        sys.modules.pop(name, None)
+        if parent:
+            vars(sys.modules[parent]).pop(leaf, None)
+
+
+def _exchange(name: str) -> "ModuleType":
+    """Have the name mean our module, for those too who looked it up before, and return that one."""
+    from importlib import import_module
+
+    from carrick import _standard
+
+    parent, _, leaf = name.rpartition(".")
+    standard = getattr(_standard, leaf)
+    ours = import_module(f"carrick.{name}")
+    sys.modules[name] = ours
+    if not parent:
+        for public in getattr(ours, "__all__", ()):
+            cls = getattr(ours, public)
+            if cls.__module__ == ours.__name__:
+                cls.__module__ = name
+        return ours
+    setattr(sys.modules[parent], leaf, ours)
+    for other, module in list(sys.modules.items()):
+        if other.startswith(f"{parent}.") and vars(module).get(leaf) is standard:
             setattr(module, leaf, ours)
-    return standard
+    if leaf == "connection":
+        _exchange_classes(standard, ours)
+    return ours
 
 
-def _exchange_connection(ours: ModuleType) -> None:
-    standard = _exchange_leaf("connection", ours)
-    # Imported later, it takes ours by itself.
+def _exchange_classes(standard: "ModuleType", ours: "ModuleType") -> None:
+    exchanged = {getattr(standard, name): getattr(ours, name) for name in ("Listener", "Client")}
+    # Imported later, or not yet done with its imports, it takes ours by itself.
     managers = sys.modules.get("multiprocessing.managers")
-    listener_client: dict[str, Any] = vars(managers)["listener_client"] if managers else {}
-    for serializer, (listener, client) in list(listener_client.items()):
-        listener_client[serializer] = (_ours(listener, standard, ours), _ours(client, standard, ours))
+    pairs: dict[str, Any] = getattr(managers, "listener_client", {})
+    for serializer, pair in list(pairs.items()):
+        pairs[serializer] = tuple(exchanged.get(one, one) for one in pair)
     # Two functions of the standard module itself look their classes up there: XmlListener and XmlClient.
     for name in ("Listener", "Client"):
         setattr(standard, name, getattr(ours, name))
 
 
-def _ours(thing: Any, standard: ModuleType, ours: ModuleType) -> Any:
-    for name in ("Listener", "Client"):
-        if thing is getattr(standard, name):
-            return getattr(ours, name)
-    return thing
-
-
-def _patch_children() -> None:
-    from multiprocessing import util
-
-    start = util.spawnv_passfds
-
-    def spawnv_passfds(path: Any, args: Any, passfds: Any) -> int:
-        args = list(args)
-        for i, arg in enumerate(args[:-1]):
-            code = args[i + 1]
-            if arg == "-c" and isinstance(code, str) and code.startswith(_CHILD_ENTRIES):
-                args[i + 1] = child_prelude() + code
-        return start(path, args, passfds)
-
-    util.spawnv_passfds = spawnv_passfds
-
-
-def child_prelude() -> str:
-    """What an interpreter that this one starts is to run first: it has this package, and is patched as this one is."""
+def child_command(module: str, *arguments: "Any") -> str:
+    """Source that calls ``main`` of a module of ours in a fresh interpreter, patched if this one is."""
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-    call = ""
-    if _patched:
-        from carrick import hmac
-
-        call = f"carrick.patch(hmac_default={hmac._DEFAULT!r}); "
-    return f"import sys; sys.path.append({home!r}); import carrick; sys.path.remove({home!r}); {call}"
+    call = f"carrick.patch(hmac_default={hmac_default!r}); " if is_patched() else ""
+    return (
+        f"import sys; sys.path.append({home!r}); import carrick; sys.path.remove({home!r}); {call}"
+        f"from {module} import main; main(*{arguments!r})"
+    )

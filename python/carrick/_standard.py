@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """The standard modules that the drop-ins stand on, as they were before :func:`carrick.patch`.
 
-Each is imported when a drop-in first asks for it: a program pays for those that it uses. ``patch`` imports all
-drop-ins before it puts anything in place of a standard module.
+Each is imported when a drop-in first asks for it: a program pays for those that it uses.
 """
 
-from __future__ import annotations
-
-from importlib import import_module as _import_module
+from carrick import _patch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,5 +52,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = globals()[name] = _import_module(f"multiprocessing.{name}" if name in _SUBMODULES else name)
+    module = globals()[name] = _patch.import_standard(
+        f"multiprocessing.{name}" if name in _SUBMODULES else name
+    )
     return module

@@ -12,6 +12,7 @@ the standard module of Python 3.8 and later raises TypeError. (In place of the s
 
 from __future__ import annotations
 
+from carrick import _patch
 from carrick._carrick import HMAC as HMAC
 from carrick._carrick import hmac_digest
 from carrick._carrick import new as new
@@ -23,7 +24,7 @@ digest_size = None
 trans_5C = _standard.trans_5C
 trans_36 = _standard.trans_36
 
-_DEFAULT: str | None = "sha256"
+_DEFAULT: str | None = _patch.hmac_default if _patch.is_patched() else "sha256"
 """What two arguments mean; None refuses them, as the standard module does."""
 
 
@@ -43,4 +44,4 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-del TYPE_CHECKING, annotations  # No names of the standard module.
+del TYPE_CHECKING, _patch, annotations  # No names of the standard module.

@@ -53,6 +53,68 @@ assert [file for file, ids in kept.items() if len(ids) > 1] == []
     run("import sys\n" + source)
 
 
+def test_nothing_is_loaded_before_it_is_used() -> None:
+    run(
+        """
+        import carrick, sys
+        carrick.patch()
+        mine = {name for name in sys.modules if name.startswith("carrick")}
+        assert mine == {"carrick", "carrick._patch"}, mine
+        assert not {"multiprocessing", "queue", "hmac", "socketserver", "threading", "socket"} & set(sys.modules)
+        """
+    )
+
+
+NAMES = """
+NAMES = ["hmac", "queue", "socketserver"] + ["multiprocessing." + leaf for leaf in (
+    "connection", "forkserver", "popen_fork", "popen_forkserver", "popen_spawn_posix", "queues", "synchronize")]
+"""
+
+
+@pytest.mark.parametrize("order", ["standard first", "ours first", "before the patch"])
+def test_the_standard_modules_stay_in_reach_of_ours_whichever_is_imported_first(order: str) -> None:
+    source = """
+import carrick, importlib, sys
+from carrick import _standard
+order = sys.argv[1]
+if order == "before the patch":
+    for name in NAMES:
+        importlib.import_module(name)
+carrick.patch()
+for name in NAMES:
+    first, second = (name, "carrick." + name) if order != "ours first" else ("carrick." + name, name)
+    one, other = importlib.import_module(first), importlib.import_module(second)
+    assert one is other and one.__spec__.name == "carrick." + name, (one, other)
+    standard = getattr(_standard, name.rpartition(".")[2])
+    assert standard is not one and standard.__spec__.name == name, standard
+    assert importlib.reload(one) is one and sys.modules[name] is one
+    if "." in name:
+        import multiprocessing
+        assert getattr(multiprocessing, name.rpartition(".")[2]) is one
+"""
+    run(NAMES + source, order)
+
+
+def test_threads_that_import_at_once_get_our_modules() -> None:
+    source = """
+import carrick, importlib, threading
+carrick.patch()
+start, wrong = threading.Barrier(8), []
+def work():
+    start.wait()
+    for name in NAMES:
+        module = importlib.import_module(name)
+        if module.__name__ != "carrick." + name:
+            wrong.append(module)
+threads = [threading.Thread(target=work) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not wrong, wrong
+"""
+    for _ in range(5):
+        run(NAMES + source)
+
+
 def test_the_classes_of_socketserver_say_that_they_are_of_socketserver() -> None:
     run(
         """

@@ -502,6 +502,117 @@ def test_more_descriptors_than_fit_into_a_request_are_refused() -> None:
     )
 
 
+SEEN_BY_MAIN = """
+import json, os, sys
+import MULTIPROCESSING as multiprocessing
+
+seen = [__name__, __file__, __cached__, __package__, getattr(__spec__, 'name', None), __loader__ is None, __doc__, sys.argv]
+seen.append(sys.modules[__name__].__dict__ is globals())
+
+class Local:
+    pass
+
+def target(connection, local):
+    main = sys.modules["__main__"]
+    assert main is sys.modules["__mp_main__"] and main.Local is type(local) is Local and main.target is target
+    connection.send(json.dumps([*seen, main.__name__, sys.argv, sys.path[0], os.readlink("/proc/self/fd/0")]))
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    reading, writing = multiprocessing.Pipe(duplex=False)
+    process = context.Process(target=target, args=(writing, Local()))
+    process.start()
+    print(reading.recv())
+    process.join()
+    assert process.exitcode == 0
+"""
+
+
+@pytest.mark.parametrize("form", ["file", "module"])
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_children_import_the_main_module_as_those_of_the_standard_library_do(
+    method: str, form: str, tmp_path: Path
+) -> None:
+    def child_of(package: str) -> str:
+        source = SEEN_BY_MAIN.replace("MULTIPROCESSING", package)
+        path = tmp_path / "script.py"
+        path.write_text(source, "utf-8")
+        program = ["-m", "script"] if form == "module" else [str(path)]
+        done = subprocess.run(
+            [sys.executable, *program, method, "argument"],
+            env=environment(),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=WAIT,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    assert child_of("carrick.multiprocessing") == child_of("multiprocessing")
+
+
+@pytest.mark.parametrize("form", ["raises", "is gone"])
+def test_a_main_module_that_cannot_be_imported_ends_a_spawned_child(form: str, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import os, sys
+            import carrick.multiprocessing as multiprocessing
+            if __name__ != "__main__":
+                raise ValueError("on purpose")
+            process = multiprocessing.get_context("spawn").Process(target=os.getpid)
+            if sys.argv[1] == "is gone":
+                os.unlink(__file__)
+            process.start()
+            process.join()
+            print(process.exitcode)
+            """
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, str(script), form], env=environment(), capture_output=True, text=True, timeout=WAIT
+    )
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+    error = (
+        "ValueError: on purpose"
+        if form == "raises"
+        else f"FileNotFoundError: [Errno 2] No such file or directory: {str(script)!r}"
+    )
+    assert done.stderr.splitlines()[-1] == error
+
+
+def test_the_standard_input_of_a_fork_is_empty_and_the_parent_keeps_its_own() -> None:
+    source = """
+        import os, sys
+        import carrick.multiprocessing as multiprocessing
+
+        def target(connection):
+            connection.send((sys.stdin.fileno(), sys.stdin.read(), os.read(0, 1), sys.__stdin__.closed))
+
+        if __name__ == "__main__":
+            assert sys.stdin.readline() == "first\\n"
+            context = multiprocessing.get_context("fork")
+            for _ in range(2):
+                reading, writing = multiprocessing.Pipe(duplex=False)
+                process = context.Process(target=target, args=(writing,))
+                process.start()
+                assert reading.recv() == (0, "", b"", True)
+                process.join()
+            assert sys.stdin.read() == "second\\n"
+        """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(source)],
+        env=environment(),
+        input="first\nsecond\n",
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_fork_server_imports_the_main_module_once(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(

@@ -28,10 +28,12 @@ _AFTER_FORK = (process.BaseProcess._after_fork, context.Process._after_fork)
 
 _USED: dict[Any, tuple[str, ...]] = {
     process: ("_children", "_current_process", "_parent_process", "_process_counter", "_ParentProcess"),
-    context: ("_concrete_contexts", "_default_context", "_force_start_method"),
+    context: ("_concrete_contexts", "_default_context"),
     util: ("_afterfork_registry", "_exit_function", "_finalizer_registry", "_flush_std_streams", "_logger"),
-    threading: ("_HAVE_THREAD_NATIVE_ID", "_shutdown"),
+    threading: ("_HAVE_THREAD_NATIVE_ID", "_active", "_limbo", "_shutdown", "_threading_atexits"),
 }
+
+_SET_NATIVE_ID = getattr(threading.Thread, "_set_native_id", None)
 
 _IS_KNOWN = _STANDARD.__module__ == process.__name__ and all(
     hasattr(module, name) for module, names in _USED.items() for name in names
@@ -43,12 +45,12 @@ def child_of_fork(process_obj: Any, parent: int, runs_atexit: bool) -> Callable[
 
     ``parent`` is the descriptor of the parent; ``runs_atexit`` says that exit handlers are run by the caller.
     """
-    stdin = None if sys.stdin is None else _child.empty_input()
+    stdin, null = (None, -1) if sys.stdin is None else _child.empty_input()
     cls = type(process_obj)
     if not (_IS_KNOWN and cls._bootstrap is _STANDARD and cls._after_fork in _AFTER_FORK) or util._logger:
 
         def slowly() -> int:
-            _child.replace_input(stdin)
+            _child.replace_input(stdin, null)
             _child.prepare(process_obj, stdin)
             code: int = process_obj._bootstrap(parent_sentinel=parent)
             return code
@@ -56,8 +58,8 @@ def child_of_fork(process_obj: Any, parent: int, runs_atexit: bool) -> Callable[
         return slowly
 
     method = process_obj._start_method
-    if method is not None and context._default_context._actual_context is context._concrete_contexts[method]:
-        method = None
+    default = vars(context._default_context)
+    default_context = default["_actual_context"] if method is None else context._concrete_contexts[method]
     names = vars(process)
     fresh = {
         "_children": set(),
@@ -66,26 +68,24 @@ def child_of_fork(process_obj: Any, parent: int, runs_atexit: bool) -> Callable[
         "_process_counter": itertools.count(1),
     }
     after_fork = process_obj._after_fork if util._afterfork_registry else util._finalizer_registry.clear
-    set_native_id = getattr(threading.main_thread(), "_set_native_id", None)
 
     def quickly() -> int:
         # Until after the finalizers are forgotten: the object that this process was before may have some.
         _before = names["_current_process"]
         try:
-            if method is not None:
-                context._force_start_method(method)
+            default["_actual_context"] = default_context
             names.update(fresh)
-            _child.replace_input(stdin)
-            if set_native_id is not None:
-                set_native_id()
+            sys.stdin = _child.replace_input(stdin, null)
+            if _SET_NATIVE_ID is not None:
+                _SET_NATIVE_ID(threading.main_thread())
             after_fork()
-            sys.stdin = stdin
             process_obj.run()
-            if not runs_atexit:
+            if not runs_atexit and (util._finalizer_registry or names["_children"]):
                 util._exit_function()
         except BaseException as error:
             return _end(process_obj, parent, error)
-        threading._shutdown()
+        if len(threading._active) != 1 or threading._limbo or threading._threading_atexits:
+            threading._shutdown()
         util._flush_std_streams()
         return 0
 

@@ -5,8 +5,6 @@ The classes have the names of the standard ones, because others tell them by nam
 PyTorch accept them. Which method is the default is the standard package's to know.
 """
 
-from __future__ import annotations
-
 from multiprocessing import context as _standard
 
 from carrick._standard import multiprocessing as _package
@@ -19,67 +17,67 @@ __all__ = ()
 
 
 class _Leaves:
-    def Queue(self, maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0) -> Any:
+    def Queue(self, maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0) -> "Any":
         """A queue in shared memory, of at most ``maxsize`` items; 0 and less is no limit."""
         from carrick.multiprocessing.queues import Queue
 
         return Queue(maxsize, ctx=self.get_context(), codec=codec, max_bytes=max_bytes)
 
-    def JoinableQueue(self, maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0) -> Any:
+    def JoinableQueue(self, maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0) -> "Any":
         """A queue that can be waited for until all that was put is done."""
         from carrick.multiprocessing.queues import JoinableQueue
 
         return JoinableQueue(maxsize, ctx=self.get_context(), codec=codec, max_bytes=max_bytes)
 
-    def SimpleQueue(self) -> Any:
+    def SimpleQueue(self) -> "Any":
         """A queue that has nothing but put, get and empty."""
         from carrick.multiprocessing.queues import SimpleQueue
 
         return SimpleQueue(ctx=self.get_context())
 
-    def Lock(self, *, on_owner_death: str = "warn") -> Any:
+    def Lock(self, *, on_owner_death: str = "warn") -> "Any":
         """A lock; ``on_owner_death`` is "warn", "raise" or "wait"."""
         from carrick.multiprocessing.synchronize import Lock
 
         return Lock(ctx=self.get_context(), on_owner_death=on_owner_death)
 
-    def RLock(self, *, on_owner_death: str = "warn") -> Any:
+    def RLock(self, *, on_owner_death: str = "warn") -> "Any":
         """A lock that its holder may take again; ``on_owner_death`` is "warn", "raise" or "wait"."""
         from carrick.multiprocessing.synchronize import RLock
 
         return RLock(ctx=self.get_context(), on_owner_death=on_owner_death)
 
-    def Condition(self, lock: Any = None) -> Any:
+    def Condition(self, lock: "Any" = None) -> "Any":
         """A condition variable, with a new RLock unless there is one."""
         from carrick.multiprocessing.synchronize import Condition
 
         return Condition(lock, ctx=self.get_context())
 
-    def Semaphore(self, value: int = 1) -> Any:
+    def Semaphore(self, value: int = 1) -> "Any":
         """A semaphore with ``value`` units."""
         from carrick.multiprocessing.synchronize import Semaphore
 
         return Semaphore(value, ctx=self.get_context())
 
-    def BoundedSemaphore(self, value: int = 1) -> Any:
+    def BoundedSemaphore(self, value: int = 1) -> "Any":
         """A semaphore that never has more than ``value`` units."""
         from carrick.multiprocessing.synchronize import BoundedSemaphore
 
         return BoundedSemaphore(value, ctx=self.get_context())
 
-    def Event(self) -> Any:
+    def Event(self) -> "Any":
         """A flag that can be waited for."""
         from carrick.multiprocessing.synchronize import Event
 
         return Event(ctx=self.get_context())
 
-    def Barrier(self, parties: int, action: Any = None, timeout: float | None = None) -> Any:
+    def Barrier(self, parties: int, action: "Any" = None, timeout: float | None = None) -> "Any":
         """A meeting point for ``parties`` processes and threads."""
         from carrick.multiprocessing.synchronize import Barrier
 
         return Barrier(parties, action, timeout, ctx=self.get_context())
 
-    def Pipe(self, duplex: bool = True) -> Any:
+    def Pipe(self, duplex: bool = True) -> "Any":
         """Two connected connections."""
         from carrick.multiprocessing.connection import Pipe
 
@@ -91,7 +89,7 @@ class _Leaves:
 
         set_forkserver_preload(module_names)
 
-    def get_context(self, method: str | None = None) -> Any:
+    def get_context(self, method: str | None = None) -> "Any":
         """The context of a start method; None is this one."""
         return self if method is None else get_context(method)
 
@@ -100,7 +98,7 @@ class ForkProcess(_standard.ForkProcess):
     """A process that is a fork of this one."""
 
     @staticmethod
-    def _Popen(process_obj: Any) -> Any:
+    def _Popen(process_obj: "Any") -> "Any":
         from carrick.multiprocessing.popen_fork import Popen
 
         return Popen(process_obj)
@@ -110,7 +108,7 @@ class SpawnProcess(_standard.SpawnProcess):
     """A process that is a fresh interpreter."""
 
     @staticmethod
-    def _Popen(process_obj: Any) -> Any:
+    def _Popen(process_obj: "Any") -> "Any":
         from carrick.multiprocessing.popen_spawn_posix import Popen
 
         return Popen(process_obj)
@@ -120,7 +118,7 @@ class ForkServerProcess(_standard.ForkServerProcess):
     """A process that is a fork of a server process."""
 
     @staticmethod
-    def _Popen(process_obj: Any) -> Any:
+    def _Popen(process_obj: "Any") -> "Any":
         from carrick.multiprocessing.popen_forkserver import Popen
 
         return Popen(process_obj)
@@ -130,7 +128,7 @@ class Process(_standard.Process):
     """A process of the default start method."""
 
     @staticmethod
-    def _Popen(process_obj: Any) -> Any:
+    def _Popen(process_obj: "Any") -> "Any":
         return get_context().Process._Popen(process_obj)
 
 
@@ -152,14 +150,14 @@ class ForkServerContext(_Leaves, _standard.ForkServerContext):
     Process = ForkServerProcess
 
 
-_CONTEXTS: dict[str, Any] = {
+_CONTEXTS: "dict[str, Any]" = {
     "fork": ForkContext(),
     "spawn": SpawnContext(),
     "forkserver": ForkServerContext(),
 }
 
 
-def get_context(method: str | None = None) -> Any:
+def get_context(method: str | None = None) -> "Any":
     """The context of a start method; None is the default one."""
     standard = _package.get_context(method)
     return _CONTEXTS[standard.get_start_method()]
@@ -168,7 +166,7 @@ def get_context(method: str | None = None) -> Any:
 class DefaultContext(_Leaves):
     """The context that the standard package's default is at the moment."""
 
-    def get_context(self, method: str | None = None) -> Any:
+    def get_context(self, method: str | None = None) -> "Any":
         """The context of a start method; None is the default one."""
         return get_context(method)
 
@@ -176,5 +174,5 @@ class DefaultContext(_Leaves):
 default_context = DefaultContext()
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     return getattr(_standard, name)

@@ -76,8 +76,7 @@ class ForkServer(_standard.ForkServer):
             data = {k: v for k, v in spawn.get_preparation_data("ignore").items() if k in _MAIN}
             clients, server = _carrick.request_pair()
             try:
-                code = f"{_patch.child_prelude()}from carrick.multiprocessing.forkserver import main; "
-                code += f"main({server}, {self._preload_modules!r}, {data!r})"
+                code = _patch.child_command(__name__, server, self._preload_modules, data)
                 program: Any = spawn.get_executable()
                 command = [program, *util._args_from_interpreter_flags(), "-c", code]
                 self._forkserver_pid = util.spawnv_passfds(program, command, [server])
@@ -119,7 +118,7 @@ def _preload(modules: list[str], data: dict[str, Any]) -> None:
         current = process.current_process()
         current._inheriting = True
         try:
-            spawn.prepare(data)
+            _child.prepare_process(data)
         except (Exception, SystemExit):
             # Each child will try for itself, and say what is wrong.
             util.debug("the main module cannot be imported")
@@ -176,14 +175,7 @@ def _serve_one(supply: Any, interrupt: Any) -> int:
     _forkserver._inherited_fds = fds
     resource_tracker._resource_tracker._fd = tracker
     _child.arriving_input = _child.replace_input(sys.stdin)
-    current = process.current_process()
-    current._inheriting = True
-    try:
-        stream = io.BytesIO(body)
-        spawn.prepare(pickle.load(stream))
-        process_obj = pickle.load(stream)
-    finally:
-        del current._inheriting
+    process_obj = _child.receive(io.BytesIO(body))
     return int(process_obj._bootstrap(parent))
 
 

@@ -39,29 +39,23 @@ def run_exit_handlers() -> None:
         atexit._run_exitfuncs()
 
 
-class Joined:
-    """How a process object waits for a child whose sentinel is ready as soon as its exit code is known."""
+def wait(popen: Any, timeout: float | None = None) -> int | None:
+    """Wait for the child's end, at most ``timeout`` seconds; returns its exit code, or None.
 
-    returncode: int | None
-    sentinel: int
-
-    def wait(self, timeout: float | None = None) -> int | None:
-        """Wait for the child's end, at most ``timeout`` seconds; returns its exit code, or None."""
-        if self.returncode is None:
-            if timeout is not None and not _carrick.poll(self.sentinel, timeout):
-                return None
-            return self.poll(os.WNOHANG if timeout == 0.0 else 0)
-        return self.returncode
-
-    def poll(self, flag: int = os.WNOHANG) -> int | None:
-        """The exit code, None while there is none."""
-        raise NotImplementedError
+    A method of those whose sentinel is ready as soon as the exit code is known.
+    """
+    if popen.returncode is None:
+        if timeout is not None and not _carrick.poll(popen.sentinel, timeout):
+            return None
+        popen.poll(os.WNOHANG if timeout == 0.0 else 0)
+    code: int | None = popen.returncode
+    return code
 
 
-class Popen(Joined, _standard.Popen):
+class Popen(_standard.Popen):
     """Starts a process object in a fork of this process."""
 
-    poll = _standard.Popen.poll
+    wait = wait
 
     def _launch(self, process_obj: Any) -> None:
         try:
@@ -73,37 +67,32 @@ class Popen(Joined, _standard.Popen):
             super()._launch(process_obj)
             return
         lifeline = -1
-        fds: list[int] = []
         try:
             if process_obj.daemon:
                 lifeline = _carrick.lifeline()
             run = _bootstrap.child_of_fork(process_obj, parent, _RUNS_ATEXIT)
-            self.finalizer = util.Finalize(self, _close_all, (fds,))
             self.pid = os.fork()
             if self.pid == 0:
                 code = 1
                 try:
-                    forget_exit_handlers()
+                    if _RUNS_ATEXIT:
+                        forget_exit_handlers()
                     if lifeline >= 0:
                         _child.hold_on(lifeline)
                     code = run()
                 finally:
-                    run_exit_handlers()
+                    if _RUNS_ATEXIT:
+                        run_exit_handlers()
                     os._exit(code)
         finally:
             os.close(parent)
             if lifeline >= 0:
                 os.close(lifeline)
-        self.sentinel = _watch(self.pid)
-        fds.append(self.sentinel)
+        self.sentinel = watch(self.pid)
+        self.finalizer = util.Finalize(self, os.close, (self.sentinel,))
 
 
-def _close_all(fds: list[int]) -> None:
-    for fd in fds:
-        os.close(fd)
-
-
-def _watch(pid: int) -> int:
+def watch(pid: int) -> int:
     """A descriptor that is ready when the child has ended. There is a number for it: the parent's has just gone."""
     try:
         return os.pidfd_open(pid)

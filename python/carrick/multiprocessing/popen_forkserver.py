@@ -10,7 +10,7 @@ from multiprocessing import context, reduction, spawn, util
 from carrick import _carrick
 from carrick._standard import popen_forkserver as _standard
 from carrick.multiprocessing import _child, forkserver
-from carrick.multiprocessing.popen_fork import Joined
+from carrick.multiprocessing.popen_fork import wait
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,10 +30,11 @@ class _DupFd:
         return inherited[self._index]
 
 
-class Popen(Joined, _standard.Popen):
+class Popen(_standard.Popen):
     """Starts a process object in a child of the fork server."""
 
     DupFd: Any = _DupFd
+    wait = wait
 
     def _launch(self, process_obj: Any) -> None:
         preparation = spawn.get_preparation_data(process_obj._name)

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import os
-from multiprocessing import util
+import sys
+from multiprocessing import context, reduction, resource_tracker, spawn, util
 
+from carrick import _patch
 from carrick._standard import popen_spawn_posix as _standard
 from carrick.multiprocessing import _child
-from carrick.multiprocessing.popen_fork import Joined
+from carrick.multiprocessing.popen_fork import wait, watch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,30 +19,46 @@ if TYPE_CHECKING:
 __all__ = ["Popen"]
 
 
-class Popen(Joined, _standard.Popen):
-    """Starts a process object in an interpreter of its own."""
+class Popen(_standard.Popen):
+    """Starts a process object in an interpreter of its own.
 
-    poll = _standard.Popen.poll
-    _watching: Any = None
+    What the child is to run is in a file without a name: it does not have to be awake for the parent to go on.
+    """
+
+    wait = wait
 
     def _launch(self, process_obj: Any) -> None:
+        if getattr(sys, "frozen", False):
+            # The program itself is the interpreter, and knows the standard way to be a child only.
+            super()._launch(process_obj)
+            return
+        tracker: Any = resource_tracker.getfd()
+        preparation = spawn.get_preparation_data(process_obj._name)
         arrival = _child.Arrival(process_obj)
+        opened: list[int] = []
         try:
-            super()._launch(arrival)
+            body = os.memfd_create("carrick-process")
+            opened.append(body)
+            with open(body, "wb", closefd=False) as file:
+                context.set_spawning_popen(self)
+                try:
+                    reduction.dump(preparation, file)
+                    reduction.dump(arrival, file)
+                finally:
+                    context.set_spawning_popen(None)
+            os.lseek(body, 0, os.SEEK_SET)
+            parent = os.pidfd_open(os.getpid())
+            opened.append(parent)
+            code = _patch.child_command("carrick.multiprocessing._spawned", body, parent, tracker)
+            program: Any = spawn.get_executable()
+            command = [program, *util._args_from_interpreter_flags(), "-c", code, "--multiprocessing-fork"]
+            self.pid = util.spawnv_passfds(program, command, [*self._fds, *opened, tracker])
         finally:
             arrival.close()
-        try:
-            self.sentinel = os.pidfd_open(self.pid)
-        except OSError:
-            # The standard library's sentinel will do, where there is no other.
-            return
-        self._watching = util.Finalize(self, util.close_fds, (self.sentinel,))
-
-    def close(self) -> None:
-        """Close the descriptors."""
-        super().close()
-        if self._watching is not None:
-            self._watching()
+            for fd in opened:
+                os.close(fd)
+        self.sentinel = watch(self.pid)
+        self.finalizer = util.Finalize(self, os.close, (self.sentinel,))
 
 
 def __getattr__(name: str) -> Any:
