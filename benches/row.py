@@ -308,7 +308,10 @@ ROWS = (
             True,
             _both(c.process_start, method, count),
             _times(target),
-            (_floor("C, fork and wait", "fork", full=2_000),),
+            (
+                Contender("Python, os.fork and os.waitpid", c.process_start("stock", "bare", 500)),
+                _floor("C, fork and wait", "fork", full=2_000),
+            ),
         )
         for method, count, target in (("fork", 500, 1.3), ("forkserver", 200, 6.0), ("spawn", 40, 1.0))
     ),

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Processes that do nothing, one after the other. Arguments: SIDE fork|forkserver|spawn COUNT.
+"""Processes that do nothing, one after the other. Arguments: SIDE fork|forkserver|spawn|bare COUNT.
 
-Prints the microseconds that starting and joining one takes.
+Prints the microseconds that starting and joining one takes; ``bare`` are ``os.fork`` and ``os.waitpid`` of a process
+that has the same modules.
 """
 
+import os
 import sys
 
 import side
@@ -16,7 +18,8 @@ def nothing() -> None:
 
 
 if __name__ == "__main__":
-    context = multiprocessing.get_context(sys.argv[2])
+    bare = sys.argv[2] == "bare"
+    context = multiprocessing.get_context("fork" if bare else sys.argv[2])
 
     def start_and_join() -> None:
         process = context.Process(target=nothing)
@@ -25,4 +28,11 @@ if __name__ == "__main__":
         if process.exitcode != 0:
             sys.exit(f"exit code {process.exitcode}")
 
-    side.finish(1e6 / side.per_second(int(sys.argv[3]), start_and_join))
+    def fork_and_wait() -> None:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0)
+        os.waitpid(pid, 0)
+
+    start_and_join()
+    side.finish(1e6 / side.per_second(int(sys.argv[3]), fork_and_wait if bare else start_and_join))

@@ -26,6 +26,8 @@ pub(crate) const LIMIT: Duration = Duration::from_micros(60);
 const WORTH: Duration = Duration::from_micros(200);
 /// Giving the core away and looking takes about a microsecond; after this long somebody else has had it.
 const CROWDED: Duration = Duration::from_micros(10);
+/// Looks at memory between two times that the core is given away: about a microsecond.
+const LOOKS: u32 = 32;
 const CREDIT_MAX: i8 = 4;
 
 static SPINNING: AtomicUsize = AtomicUsize::new(0);
@@ -126,8 +128,17 @@ pub(crate) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Looks with `look` until it answers or spinning does not pay any more.
-    pub(crate) fn spin<T>(&mut self, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    /// Looks with `look`, a system call, until it answers or spinning does not pay any more.
+    pub(crate) fn spin<T>(&mut self, look: impl FnMut() -> Option<T>) -> Option<T> {
+        self.spin_by(1, look)
+    }
+
+    /// The same with a `look` at memory, which is worth taking more often than the core can be given away.
+    pub(crate) fn spin_on_memory<T>(&mut self, look: impl FnMut() -> Option<T>) -> Option<T> {
+        self.spin_by(LOOKS, look)
+    }
+
+    fn spin_by<T>(&mut self, looks: u32, mut look: impl FnMut() -> Option<T>) -> Option<T> {
         // In a model a look that finds nothing is no step.
         if cfg!(loom) || self.amid_others || self.spin.credit.load(Ordering::Relaxed) <= 0 {
             return None;
@@ -137,7 +148,14 @@ impl Wait<'_> {
         let mut before = self.started;
         loop {
             sys::yield_now();
-            let found = look();
+            let mut found = look();
+            for _ in 1..looks {
+                if found.is_some() {
+                    break;
+                }
+                std::hint::spin_loop();
+                found = look();
+            }
             let now = Instant::now();
             let crowded = now.duration_since(before) > CROWDED;
             if found.is_some() {

@@ -42,7 +42,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use stream::{Blocked, Outcome, is_full};
-use wait::{await_commit, for_the_lock};
+use wait::{Waiting, for_the_lock};
 
 /// What a producer waits at the most before it has a queue take more memory than a good deal.
 const GRACE: Duration = Duration::from_millis(5);
@@ -185,19 +185,21 @@ impl Queue {
     /// As [`put`](Self::put).
     pub fn put_vectored(&self, body: &[IoSlice<'_>], deadline: Deadline) -> Result<()> {
         let head = self.head()?;
-        let (mut wait, mut grace) = (None, None);
+        let (mut waiting, mut grace) = (Waiting::new(&self.putters), None);
         let mut may_grow = deadline.is_now();
         loop {
             match self.put_once(head, body, for_the_lock(deadline), may_grow)? {
-                Outcome::Put if wait.is_none() => return Ok(()),
-                Outcome::Put => return pass_room_on(head),
+                Outcome::Put => {
+                    waiting.succeeded();
+                    return if waiting.slept() { pass_room_on(head) } else { Ok(()) };
+                }
                 Outcome::Full(_) if deadline.is_now() => return Err(Error::new(Kind::Full, PUT)),
                 Outcome::Full(version) => {
-                    await_commit(&head.get, version, &self.putters, &mut wait, PUT, deadline)?;
+                    waiting.for_commit(&head.get, version, PUT, deadline)?;
                 }
                 Outcome::Crowded(version) => {
                     let grace = *grace.get_or_insert_with(|| Deadline::after(GRACE).min(deadline));
-                    match await_commit(&head.get, version, &self.putters, &mut wait, PUT, grace) {
+                    match waiting.for_commit(&head.get, version, PUT, grace) {
                         Err(error) if error.kind() == Kind::Timeout => may_grow = true,
                         other => other?,
                     }
@@ -276,8 +278,8 @@ impl Queue {
     /// As [`get`](Self::get), and those of `make`.
     pub fn get_with<B: Body>(&self, mut make: impl FnMut(u64) -> Result<B>, deadline: Deadline) -> Result<B> {
         let head = self.head()?;
-        let mut wait = None;
-        let mut waiting = || loop {
+        let mut waiting = Waiting::new(&self.takers);
+        let mut take = || loop {
             let version = match self.get_once(head, &mut make, for_the_lock(deadline)) {
                 Ok(body) => return Ok(body),
                 Err(Blocked::At(version)) => version,
@@ -286,13 +288,13 @@ impl Queue {
             if deadline.is_now() {
                 return Err(Error::new(Kind::Empty, GET));
             }
-            await_commit(&head.put, version, &self.takers, &mut wait, GET, deadline)?;
+            waiting.for_commit(&head.put, version, GET, deadline)?;
         };
-        let taken = waiting();
-        if let Some(wait) = wait {
-            if taken.is_ok() {
-                wait.slept();
-            }
+        let taken = take();
+        if taken.is_ok() {
+            waiting.succeeded();
+        }
+        if waiting.slept() {
             // This one may have been woken for an item that another is to take.
             head.put.note_sleepers();
             if !self.is_empty()? && head.put.take_sleepers() {
@@ -401,11 +403,12 @@ impl Queue {
     pub fn wait(&self, deadline: Deadline) -> Result<()> {
         const OPERATION: &str = "wait for queue";
         let head = self.head()?;
-        let mut wait = None;
+        let mut waiting = Waiting::new(&self.takers);
         loop {
             let (version, _) = head.put.read()?;
             if !self.is_empty()? {
-                if wait.is_some() && head.put.take_sleepers() {
+                waiting.succeeded();
+                if waiting.slept() && head.put.take_sleepers() {
                     // This one leaves the item that it may have been woken for.
                     wake(head.put.word(), 1);
                 }
@@ -417,7 +420,7 @@ impl Queue {
             if deadline.is_now() {
                 return Err(Error::new(Kind::WouldBlock, OPERATION));
             }
-            await_commit(&head.put, version, &self.takers, &mut wait, OPERATION, deadline)?;
+            waiting.for_commit(&head.put, version, OPERATION, deadline)?;
         }
     }
 

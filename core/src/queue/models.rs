@@ -3,7 +3,7 @@
 //! `make models` runs them.
 
 use super::layout::{Commit, Side};
-use super::wait::await_commit;
+use super::wait::Waiting;
 use crate::net::Spin;
 use crate::sync::wake;
 use crate::time::Deadline;
@@ -46,13 +46,14 @@ fn who_sleeps_until_the_next_commit_is_woken_by_it() {
                 }
             })
         };
-        let (spin, mut wait) = (Spin::new(), None);
+        let spin = Spin::new();
+        let mut waiting = Waiting::new(&spin);
         loop {
             let (version, seen) = side.read().unwrap();
             if seen.items > 0 {
                 break;
             }
-            await_commit(&side, version, &spin, &mut wait, "model", Deadline::NEVER).unwrap();
+            waiting.for_commit(&side, version, "model", Deadline::NEVER).unwrap();
         }
         producer.join().unwrap();
     });

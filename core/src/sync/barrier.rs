@@ -217,7 +217,7 @@ impl Barrier {
         let words = &*self.slot;
         let over = || Some(words.outcome(meeting)).filter(|outcome| *outcome != Meeting::Waits);
         let mut wait = self.spin.wait();
-        if let Some(outcome) = wait.spin(over) {
+        if let Some(outcome) = wait.spin_on_memory(over) {
             return Ok(outcome);
         }
         interrupt::check(WAIT)?;

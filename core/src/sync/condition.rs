@@ -179,7 +179,7 @@ impl Condition {
             Place::Standing(began) => standing.load(Ordering::SeqCst) != *began,
         };
         let mut wait = self.spin.wait();
-        if !deadline.is_now() && wait.spin(|| notified().then_some(())).is_some() {
+        if !deadline.is_now() && wait.spin_on_memory(|| notified().then_some(())).is_some() {
             return Ok(());
         }
         let asleep = || {

@@ -101,7 +101,7 @@ impl Event {
         }
         let mut wait = self.spin.wait();
         let was_set = |found: u64| found & SET != 0 || found / ONE != began / ONE;
-        if wait.spin(|| was_set(word.load(Ordering::SeqCst)).then_some(())).is_some() {
+        if wait.spin_on_memory(|| was_set(word.load(Ordering::SeqCst)).then_some(())).is_some() {
             return Ok(());
         }
         interrupt::check(WAIT)?;

@@ -118,7 +118,7 @@ impl Mutex {
         }
         let mut wait = spin.map(Spin::wait);
         if let Some(wait) = &mut wait
-            && wait.spin(|| self.try_lock().then_some(())).is_some()
+            && wait.spin_on_memory(|| self.try_lock().then_some(())).is_some()
         {
             return Ok(Taken::Free);
         }

@@ -122,7 +122,7 @@ impl Semaphore {
             return Err(Error::new(Kind::WouldBlock, ACQUIRE));
         }
         let mut wait = self.spin.wait();
-        if wait.spin(|| self.take(0)).is_some() {
+        if wait.spin_on_memory(|| self.take(0)).is_some() {
             return Ok(());
         }
         interrupt::check(ACQUIRE)?;
