@@ -37,4 +37,5 @@ pub use net::{
     Address, Datagram, ListenOptions, Listener, Poller, Readiness, Ready, Shutdown, SocketOptions, Stream,
 };
 pub use parker::{Parker, Prepared};
+pub use sys::Reserve;
 pub use time::Deadline;

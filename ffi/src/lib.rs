@@ -37,3 +37,7 @@ pub mod server;
 pub mod server_options;
 pub mod session;
 pub mod stream;
+
+/// What is small can be had when memory has run out: an error, first of all.
+#[global_allocator]
+static ALLOCATOR: carrick::Reserve = carrick::Reserve;

@@ -5,6 +5,7 @@
 use carrick::{Error, Kind};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyString;
 
 /// The error table of the core: name, code, text, errno and standard class of each kind.
 #[pyfunction]
@@ -45,6 +46,8 @@ fn make(py: Python<'_>, error: &Error, errno: Option<i32>, text: &str) -> PyErr 
         let make = MAKE.get_or_try_init(py, || {
             py.import("carrick._errors").and_then(|m| m.getattr("_from_core")).map(Bound::unbind)
         })?;
+        // In this way it can fail: there may be no memory.
+        let text = PyString::from_bytes(py, text.as_bytes())?;
         let made = make.bind(py).call1((error.kind().code(), errno, text))?;
         Ok(PyErr::from_value(made))
     };

@@ -23,6 +23,10 @@ mod thread_queue;
 
 use pyo3::prelude::*;
 
+/// What is small can be had when memory has run out: an error, first of all.
+#[global_allocator]
+static ALLOCATOR: carrick::Reserve = carrick::Reserve;
+
 /// The parts of carrick that are written in Rust. Private: use the package `carrick`.
 #[pymodule(gil_used = false)]
 mod _carrick {

@@ -14,6 +14,7 @@ use carrick::queue::{Queue, QueueOptions};
 use carrick::{Deadline, Error, Kind};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
@@ -66,10 +67,59 @@ impl PickledBytes {
         let [start, body, end] = self.parts.map(|part| crate::connection::finish(py, part));
         let (start, body, end) = (start?, body?, end?);
         let (before, object, after) = (start.as_bytes(py), body.as_bytes(py), end.as_bytes(py));
-        if before == start_of(u32::try_from(object.len()).unwrap_or(0)) && after == PICKLE_END {
+        if begins(before, object.len() as u64) && after == PICKLE_END {
             return Ok(body.into_any());
         }
-        load(loads, &PyBytes::new(py, &[before, object, after].concat()))
+        load(loads, &bytes_of(py, &[before, object, after])?)
+    }
+}
+
+/// A bytes object of these parts; `PyBytes::new` panics where there is no memory.
+fn bytes_of<'py>(py: Python<'py>, parts: &[&[u8]]) -> PyResult<Bound<'py, PyBytes>> {
+    PyBytes::new_with(py, parts.iter().map(|part| part.len()).sum(), |mut room| {
+        for part in parts {
+            let (here, rest) = room.split_at_mut(part.len());
+            here.copy_from_slice(part);
+            room = rest;
+        }
+        Ok(())
+    })
+}
+
+/// What is received while attached: an item, or the first bytes of one that is too large for that and stays.
+enum Arrival<'a> {
+    Item(BytesBody),
+    Start(&'a mut BytesBody),
+}
+
+impl Arrival<'_> {
+    fn body(&self) -> &BytesBody {
+        match self {
+            Self::Item(body) => body,
+            Self::Start(body) => body,
+        }
+    }
+
+    fn body_mut(&mut self) -> &mut BytesBody {
+        match self {
+            Self::Item(body) => body,
+            Self::Start(body) => body,
+        }
+    }
+}
+
+impl Body for Arrival<'_> {
+    // A start that is full has no room, which ends the attempt.
+    fn room(&mut self, left: u64) -> carrick::Result<&mut [MaybeUninit<u8>]> {
+        self.body_mut().room(left)
+    }
+
+    fn wrote(&mut self, n: usize) {
+        self.body_mut().wrote(n);
+    }
+
+    fn written(&self) -> &[u8] {
+        self.body().written()
     }
 }
 
@@ -78,6 +128,41 @@ fn start_of(length: u32) -> [u8; 7] {
     start[..3].copy_from_slice(PICKLE_START);
     start[3..].copy_from_slice(&length.to_le_bytes());
     start
+}
+
+/// Whether `start` is that of the pickle of a bytes object of so many bytes.
+fn begins(start: &[u8], length: u64) -> bool {
+    u32::try_from(length).is_ok_and(|length| start == start_of(length))
+}
+
+/// A large item, received into the memory that it is to stay in.
+enum Large {
+    /// Probably the pickle of a bytes object.
+    Bytes(PickledBytes),
+    Other(BytesBody),
+}
+
+impl Body for Large {
+    fn room(&mut self, left: u64) -> carrick::Result<&mut [MaybeUninit<u8>]> {
+        match self {
+            Self::Bytes(body) => body.room(left),
+            Self::Other(body) => body.room(left),
+        }
+    }
+
+    fn wrote(&mut self, n: usize) {
+        match self {
+            Self::Bytes(body) => body.wrote(n),
+            Self::Other(body) => body.wrote(n),
+        }
+    }
+
+    fn written(&self) -> &[u8] {
+        match self {
+            Self::Bytes(body) => body.written(),
+            Self::Other(body) => body.written(),
+        }
+    }
 }
 
 impl Body for PickledBytes {
@@ -176,18 +261,25 @@ impl SharedQueue {
     ) -> PyResult<Py<PyAny>> {
         let mut deadline = None;
         loop {
-            let mut large = 0;
+            let (mut large, mut start) = (0, None);
+            let mut place = Some(&mut start);
             let taken = self.queue.try_get_with(|length| {
-                if length > QUICK {
-                    large = length;
-                    return Err(Error::new(Kind::Buffer, "get"));
+                let no_memory = |_| Error::new(Kind::NoMemory, "get");
+                if length <= QUICK {
+                    return BytesBody::new(py, length).map(Arrival::Item).map_err(no_memory);
                 }
-                BytesBody::new(py, length).map_err(|_| Error::new(Kind::NoMemory, "get"))
+                large = length;
+                let place = place.take().ok_or_else(|| Error::new(Kind::Buffer, "get"))?;
+                Ok(Arrival::Start(place.insert(BytesBody::new(py, START).map_err(no_memory)?)))
             });
             match taken {
-                Ok(body) => return load(loads, crate::connection::finish(py, body)?.bind(py)),
+                Ok(Arrival::Item(body)) => return load(loads, crate::connection::finish(py, body)?.bind(py)),
+                // A start alone is never taken.
+                Ok(Arrival::Start(_)) => return Err(raise(py, &Error::new(Kind::Corrupt, "get"))),
                 Err(error) if error.kind() == Kind::Buffer && large > QUICK => {
-                    if let Some(object) = self.get_large(py, loads, large)? {
+                    let start = start.as_ref().map_or(&[][..], BytesBody::written);
+                    let bytes = begins(start, large - AROUND) && is_unpickler(py, loads)?;
+                    if let Some(object) = self.get_large(py, loads, large, bytes)? {
                         return Ok(object);
                     }
                 }
@@ -201,7 +293,7 @@ impl SharedQueue {
                     }
                     let taken = waiting(py, || self.queue.get_with(small, deadline));
                     match taken.map_err(over(Kind::Empty, "get")) {
-                        Ok(body) => return load(loads, &PyBytes::new(py, &body)),
+                        Ok(body) => return load(loads, &bytes_of(py, &[&body])?),
                         // A large one: this thread must be attached to make room for it.
                         Err(error) if error.kind() == Kind::Buffer => {}
                         Err(error) => return Err(raise(py, &error)),
@@ -292,7 +384,15 @@ fn small(length: u64) -> carrick::Result<Vec<u8>> {
     if length > QUICK {
         return Err(Error::new(Kind::Buffer, "get"));
     }
-    Ok(Vec::with_capacity(index(length)))
+    let mut body = Vec::new();
+    let no_memory = |_| Error::new(Kind::NoMemory, "get");
+    body.try_reserve_exact(index(length)).map_err(no_memory).map(|()| body)
+}
+
+/// Whether `loads` is pickle's: what looks like a pickle is one.
+fn is_unpickler(py: Python<'_>, loads: &Bound<'_, PyAny>) -> PyResult<bool> {
+    static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    LOADS.import(py, "pickle", "loads").map(|standard| standard.is(loads))
 }
 
 fn load(loads: &Bound<'_, PyAny>, body: &Bound<'_, PyBytes>) -> PyResult<Py<PyAny>> {
@@ -319,20 +419,26 @@ impl SharedQueue {
         put.map_err(over(Kind::Full, "put")).or_raise(py)
     }
 
-    /// Takes an item that was seen to be of this length; None when another one is at the beginning by now.
+    /// Takes an item that was seen to be of this length, and perhaps the pickle of a bytes object; None when another one
+    /// is at the beginning by now. The memory is there before the item is taken.
     fn get_large(
         &self,
         py: Python<'_>,
         loads: &Bound<'_, PyAny>,
         length: u64,
+        bytes: bool,
     ) -> PyResult<Option<Py<PyAny>>> {
-        let mut room = Some(PickledBytes::new(py, length)?);
+        let mut room = Some(match bytes {
+            true => Large::Bytes(PickledBytes::new(py, length)?),
+            false => Large::Other(BytesBody::new(py, length)?),
+        });
         let make = |found: u64| {
             let other = || Error::new(Kind::Buffer, "get");
             if found == length { room.take().ok_or_else(other) } else { Err(other()) }
         };
         match waiting(py, || self.queue.get_with(make, Deadline::NOW)) {
-            Ok(taken) => taken.load(py, loads).map(Some),
+            Ok(Large::Bytes(body)) => body.load(py, loads).map(Some),
+            Ok(Large::Other(body)) => load(loads, crate::connection::finish(py, body)?.bind(py)).map(Some),
             Err(error) if matches!(error.kind(), Kind::Buffer | Kind::Empty) => Ok(None),
             Err(error) => Err(raise(py, &error)),
         }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -225,6 +226,55 @@ static void corrupted_memory_gives_an_error(void)
     carrick_queue_free(queue);
 }
 
+/* Lets this process have so many bytes of address space more than it has; a negative number lifts the limit. */
+static void limit(long more)
+{
+    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+    FILE *statm = fopen("/proc/self/statm", "r");
+    unsigned long pages = 0;
+    CHECK(statm != NULL && fscanf(statm, "%lu", &pages) == 1);
+    fclose(statm);
+    if (more >= 0)
+        limit.rlim_cur = (rlim_t)pages * (rlim_t)sysconf(_SC_PAGESIZE) + (rlim_t)more;
+    CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
+}
+
+static void an_item_without_memory_is_neither_put_nor_lost(void)
+{
+    enum { LARGE = 100 << 20, MORE = 32 << 20 };
+    carrick_queue *queue = make(0, 0), *again = NULL;
+    uint8_t *large = calloc(1, LARGE), *data = NULL;
+    uint64_t count = 0;
+    size_t len = 0;
+    int fd = -1;
+    CHECK(large != NULL);
+    OK(carrick_queue_fd(queue, &fd));
+    OK(carrick_queue_attach(dup(fd), -1, &again));
+    put(queue, "before");
+    limit(MORE);
+    STATUS(CARRICK_E_NOMEMORY, carrick_queue_put(queue, large, LARGE, FOREVER));
+    STATUS(CARRICK_E_NOMEMORY, carrick_queue_put(queue, large, LARGE, 0));
+    put(queue, "after");
+    take(queue, "before");
+    take(queue, "after");
+    limit(-1);
+    OK(carrick_queue_put(queue, large, LARGE, FOREVER));
+    limit(MORE);
+    /* This handle has not had that much of the queue in its memory yet. */
+    STATUS(CARRICK_E_NOMEMORY, carrick_queue_get(again, FOREVER, &data, &len));
+    OK(carrick_queue_len(queue, &count));
+    CHECK(count == 1);
+    limit(-1);
+    OK(carrick_queue_get(again, FOREVER, &data, &len));
+    CHECK(len == LARGE && memcmp(data, large, LARGE) == 0);
+    carrick_bytes_free(data, len);
+    put(again, "usable");
+    take(queue, "usable");
+    free(large);
+    carrick_queue_free(again);
+    carrick_queue_free(queue);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -238,6 +288,7 @@ int main(int argc, char **argv)
         TEST(a_selectable_queue_can_be_polled),
         TEST(closing_ends_it_for_all),
         TEST(corrupted_memory_gives_an_error),
+        TEST(an_item_without_memory_is_neither_put_nor_lost),
     };
     return run_tests(tests, sizeof tests / sizeof tests[0], argc, argv);
 }

@@ -28,12 +28,15 @@
 //! | `Identity`, `thread_mark` | never (it may read /proc) | - | the child finds its own |
 //! | `watch_forks`, `generation`, `forks` | never | - | what they count |
 //!
-//! Linux is the one port there is.
+//! Linux is the one port there is. `reserve` is for all: memory for when the system has none.
 
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::*;
+
+mod reserve;
+pub use reserve::Reserve;
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("carrick runs on Linux; a port supplies the functions that core/src/sys/mod.rs lists");

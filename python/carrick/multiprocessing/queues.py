@@ -183,6 +183,8 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
             return
         try:
             body = self._dumps(obj)
+        except MemoryError:
+            raise  # The object is not to blame.
         except Exception as error:
             self._on_queue_feeder_error(error, obj)
             return
