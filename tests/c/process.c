@@ -9,6 +9,7 @@
 #include <sys/prctl.h>
 #include <sys/types.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static carrick_process_options defaults(void)
@@ -317,6 +318,51 @@ static void a_fork_server_that_is_killed_is_told(void)
     bury_orphans();
 }
 
+static volatile sig_atomic_t handled;
+
+static void handle(int number)
+{
+    (void)number;
+    handled++;
+}
+
+static void a_signal_does_not_end_a_join(void)
+{
+    struct itimerspec every = {{0, 1000000}, {0, 1000000}};
+    carrick_process *process = start(wait_for_ever, "", NULL);
+    struct sigaction action;
+    struct sigevent event;
+    timer_t ticks;
+    int32_t code = 0;
+    memset(&action, 0, sizeof action);
+    memset(&event, 0, sizeof event);
+    action.sa_handler = handle;
+    event.sigev_notify = SIGEV_SIGNAL;
+    event.sigev_signo = SIGUSR1;
+    CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
+    CHECK(timer_create(CLOCK_MONOTONIC, &event, &ticks) == 0 && timer_settime(ticks, 0, &every, NULL) == 0);
+    STATUS(CARRICK_E_TIMEOUT, carrick_process_join(process, SECOND / 10, &code));
+    CHECK(timer_delete(ticks) == 0 && handled > 0);
+    OK(carrick_process_kill(process));
+    CHECK(ended(process) == -SIGKILL);
+}
+
+static void a_stopped_child_is_alive_and_can_be_killed(void)
+{
+    carrick_process *process = start(wait_for_ever, "", NULL);
+    siginfo_t info;
+    int32_t pid = 0, alive = 0, code = 0;
+    OK(carrick_process_pid(process, &pid));
+    CHECK(kill(pid, SIGSTOP) == 0);
+    CHECK(waitid(P_PID, (id_t)pid, &info, WSTOPPED | WNOWAIT) == 0);
+    STATUS(CARRICK_E_WOULD_BLOCK, carrick_process_join(process, 0, &code));
+    STATUS(CARRICK_E_TIMEOUT, carrick_process_join(process, 1000000, &code));
+    OK(carrick_process_is_alive(process, &alive));
+    CHECK(alive == 1);
+    OK(carrick_process_kill(process));
+    CHECK(ended(process) == -SIGKILL);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -325,6 +371,8 @@ int main(int argc, char **argv)
         {"a_program_has_what_it_was_given", a_program_has_what_it_was_given},
         {"daemons_end_with_a_parent_that_is_killed", daemons_end_with_a_parent_that_is_killed},
         {"a_fork_server_that_is_killed_is_told", a_fork_server_that_is_killed_is_told},
+        {"a_signal_does_not_end_a_join", a_signal_does_not_end_a_join},
+        {"a_stopped_child_is_alive_and_can_be_killed", a_stopped_child_is_alive_and_can_be_killed},
     };
     return run_tests(tests, sizeof tests / sizeof *tests, argc, argv);
 }

@@ -9,123 +9,8 @@ import subprocess
 import time
 
 import pytest
+from blocking_calls import CALLS, PRELUDE
 from support import WAIT, run, running
-
-# Each call waits in the main thread; `release` lets it go on, and `after` says that it did.
-PRELUDE = """
-import os, signal, socket as standard, sys, threading
-import carrick
-import carrick.multiprocessing.connection as connection
-import carrick.socket as socket
-import carrick.socketserver as socketserver
-KEY = b"key"
-ADDRESS = ("127.0.0.1", 0)
-
-def told(number, frame):
-    print("handled", flush=True)
-
-def released(release):
-    def wait():
-        for line in sys.stdin:
-            if line == "signal\\n":
-                # This thread takes it.
-                signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
-            else:
-                return release()
-    threading.Thread(target=wait, daemon=True).start()
-
-signal.signal(signal.SIGUSR1, told)
-"""
-
-CALLS = {
-    "recv of a connection": """
-left, right = connection.Pipe()
-released(lambda: left.send("done"))
-print("ready", flush=True)
-assert right.recv() == "done"
-left.close(); right.close()
-""",
-    "poll of a connection": """
-left, right = connection.Pipe()
-released(lambda: left.send("done"))
-print("ready", flush=True)
-assert right.poll(None)
-left.close(); right.close()
-""",
-    "recv of a socket": """
-left, right = socket.socketpair()
-released(lambda: left.sendall(b"done"))
-print("ready", flush=True)
-assert right.recv(10) == b"done"
-left.close(); right.close()
-""",
-    "recv_frame of a socket": """
-left, right = socket.socketpair()
-released(lambda: left.send_frame(b"done"))
-print("ready", flush=True)
-assert right.recv_frame() == b"done"
-left.close(); right.close()
-""",
-    "sendall of a socket": """
-left, right = socket.socketpair()
-data = bytes(8 << 20)
-def drain():
-    left_over = len(data)
-    while left_over:
-        left_over -= len(right.recv(1 << 20))
-released(drain)
-print("ready", flush=True)
-left.sendall(data)
-left.close(); right.close()
-""",
-    "accept of a listener": """
-listener = connection.Listener(ADDRESS)
-released(lambda: connection.Client(listener.address).close())
-print("ready", flush=True)
-listener.accept().close()
-listener.close()
-""",
-    "accept of a listener with a key": """
-listener = connection.Listener(ADDRESS, authkey=KEY)
-released(lambda: connection.Client(listener.address, authkey=KEY).close())
-print("ready", flush=True)
-listener.accept().close()
-listener.close()
-""",
-    "handshake of a client": """
-connection.HANDSHAKE_TIMEOUT = None
-listener = connection.Listener(ADDRESS)  # without a key: it says nothing until it is told to
-def answer():
-    served = listener.accept()
-    connection.deliver_challenge(served, KEY)
-    connection.answer_challenge(served, KEY)
-    served.close()
-released(answer)
-print("ready", flush=True)
-connection.Client(listener.address, authkey=KEY).close()
-listener.close()
-""",
-    "serve_forever of TCPServer": """
-server = socketserver.TCPServer(ADDRESS, socketserver.BaseRequestHandler)
-released(server.shutdown)
-print("ready", flush=True)
-server.serve_forever()
-server.server_close()
-""",
-    "serve_forever of ThreadingTCPServer": """
-server = socketserver.ThreadingTCPServer(ADDRESS, socketserver.BaseRequestHandler)
-released(server.shutdown)
-print("ready", flush=True)
-server.serve_forever()
-server.server_close()
-""",
-    "serve_forever of MessageServer": """
-server = carrick.MessageServer(ADDRESS, lambda request: None)
-released(server.request_shutdown)
-print("ready", flush=True)
-server.serve_forever()
-""",
-}
 
 
 def wait_until_asleep(pid: int) -> None:
@@ -165,7 +50,7 @@ def test_a_signal_that_another_thread_took_is_handled_by_the_call(call: str) -> 
     with running(PRELUDE + CALLS[call]) as process:
         ready(process)
         assert process.stdin is not None and process.stdout is not None
-        for _ in range(3):
+        for _ in range(2):
             process.stdin.write("signal\n")
             process.stdin.flush()
             assert process.stdout.readline() == "handled\n"
@@ -222,10 +107,13 @@ assert wait.recv() == 0
 
 
 INTERRUPTED = """
+def leave(number, frame):
+    sys.exit("told to")
+signal.signal(signal.SIGTERM, leave)
 try:
     {call}
-except KeyboardInterrupt:
-    print("interrupted", flush=True)
+except (KeyboardInterrupt, SystemExit) as error:
+    print(type(error).__name__, flush=True)
 else:
     raise AssertionError("not interrupted")
 os._exit(0)
@@ -233,13 +121,16 @@ os._exit(0)
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_ctrl_c_ends_the_call(call: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGINT, "KeyboardInterrupt"), (signal.SIGTERM, "SystemExit")]
+)
+def test_a_handler_that_raises_ends_the_call(call: str, number: int, raised: str) -> None:
     body = CALLS[call].strip().replace("\n", "\n    ")
     with running(PRELUDE + INTERRUPTED.format(call=body)) as process:
         ready(process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         output, errors = process.communicate(timeout=WAIT)
-        assert (process.returncode, output, errors) == (0, "interrupted\n", "")
+        assert (process.returncode, output, errors) == (0, raised + "\n", "")
 
 
 def test_ctrl_c_in_a_program_that_serves_closes_the_server_and_leaves_nothing() -> None:

@@ -9,6 +9,7 @@ import pickle
 import signal
 import threading
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from support import WAIT, run
 
 import carrick
 import carrick.multiprocessing as multiprocessing
+from carrick.multiprocessing import synchronize
 
 METHODS = ("fork", "spawn", "forkserver")
 
@@ -92,6 +94,72 @@ def test_the_lock_of_a_killed_holder_is_taken_over_with_a_warning(method: str, k
         warnings.simplefilter("error")
         assert lock.acquire(timeout=WAIT)
     lock.release()
+
+
+def exits_with(lock: Any) -> None:
+    lock.acquire()
+    os._exit(0)
+
+
+def execs_with(lock: Any) -> None:
+    lock.acquire()
+    os.execvp("sleep", ["sleep", "1000"])  # noqa: S606
+
+
+def stops_with(lock: Any) -> None:
+    lock.acquire()
+    os.kill(os.getpid(), signal.SIGSTOP)
+    lock.release()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_lock_of_a_holder_that_exits_in_the_middle_is_taken_over(method: str) -> None:
+    ctx = multiprocessing.get_context(method)
+    lock = ctx.Lock()
+    child = ctx.Process(target=exits_with, args=(lock,))
+    child.start()
+    child.join()
+    with pytest.warns(carrick.OwnerDiedWarning):
+        assert lock.acquire(timeout=WAIT)
+
+
+def until(pid: int, what: str) -> None:
+    """Wait until the kernel says that of a process: its state, or its program's name."""
+    while True:
+        name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+        if what in (name, rest.split()[0]):
+            return
+        os.sched_yield()
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_a_holder_that_executes_another_program_holds_the_lock_until_that_ends(method: str) -> None:
+    ctx = multiprocessing.get_context(method)
+    lock = ctx.Lock()
+    child = ctx.Process(target=execs_with, args=(lock,))
+    child.start()
+    until(child.pid, "sleep")
+    assert not lock.acquire(timeout=0.3)
+    child.kill()
+    child.join()
+    with pytest.warns(carrick.OwnerDiedWarning):
+        assert lock.acquire(timeout=WAIT)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_the_lock_of_a_holder_that_is_stopped_is_not_taken_over(method: str) -> None:
+    ctx = multiprocessing.get_context(method)
+    lock = ctx.Lock()
+    child = ctx.Process(target=stops_with, args=(lock,))
+    child.start()
+    until(child.pid, "T")
+    assert not lock.acquire(timeout=0.3)
+    os.kill(child.pid, signal.SIGCONT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert lock.acquire(timeout=WAIT)
+    child.join()
+    assert child.exitcode == 0
 
 
 def test_a_warning_that_is_an_error_leaves_the_lock_free() -> None:
@@ -223,6 +291,28 @@ def count_up(lock: Any, value: Any, times: int) -> None:
             value.value += 1
 
 
+class Flag(synchronize.Event):
+    """A class of a program's own."""
+
+    def set(self) -> None:
+        super().set()
+        self.clear()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_of_an_event_may_be_targets_and_be_overridden(method: str) -> None:
+    ctx = multiprocessing.get_context(method)
+    event = ctx.Event()
+    child = ctx.Process(target=event.set)
+    child.start()
+    assert event.wait(WAIT)
+    child.join()
+    assert child.exitcode == 0
+    flag = Flag(ctx=ctx)
+    flag.set()
+    assert not flag.is_set()
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_no_increment_is_lost(method: str) -> None:
     ctx = multiprocessing.get_context(method)
@@ -283,42 +373,10 @@ def test_a_party_killed_at_a_barrier_breaks_it() -> None:
     assert barrier.n_waiting == 0
 
 
-INTERRUPTED = """
-import os, signal, sys, threading
-from pathlib import Path
-import carrick.multiprocessing as multiprocessing
-things = {{
-    "lock": lambda: (lock.acquire(), lock.acquire()),
-    "semaphore": lambda: multiprocessing.Semaphore(0).acquire(),
-    "event": lambda: multiprocessing.Event().wait(),
-    "condition": lambda: (condition.acquire(), condition.wait()),
-    "barrier": lambda: multiprocessing.Barrier(2).wait(),
-}}
-lock, condition = multiprocessing.Lock(), multiprocessing.Condition()
-main = threading.get_native_id()
-def when_asleep():
-    while Path(f"/proc/self/task/{{main}}/stat").read_text().rsplit(")", 1)[1].split()[0] != "S":
-        os.sched_yield()
-    os.kill(os.getpid(), signal.SIGINT)
-thread = threading.Thread(target=when_asleep)
-try:
-    thread.start()
-    things["{thing}"]()
-except KeyboardInterrupt:
-    if "{thing}" == "condition":
-        condition.release()
-    print("interrupted")
-"""
-
-
-@pytest.mark.parametrize("thing", ["lock", "semaphore", "event", "condition", "barrier"])
-def test_ctrl_c_ends_each_wait(thing: str) -> None:
-    assert run(INTERRUPTED.format(thing=thing)) == "interrupted\n"
-
-
 FORK_WITH_HELD_LOCK = """
 import os, threading
 import carrick.multiprocessing as multiprocessing
+from carrick.multiprocessing import synchronize
 lock = multiprocessing.Lock()
 held, go = threading.Event(), threading.Event()
 def hold():

@@ -45,7 +45,8 @@ def wait(popen: Any, timeout: float | None = None) -> int | None:
     A method of those whose sentinel is ready as soon as the exit code is known.
     """
     if popen.returncode is None:
-        if timeout is not None and not _carrick.poll(popen.sentinel, timeout):
+        # Without a timeout, too: waitpid would sleep through a signal that another thread took.
+        if not _carrick.poll(popen.sentinel, timeout):
             return None
         popen.poll(os.WNOHANG if timeout == 0.0 else 0)
     code: int | None = popen.returncode

@@ -202,10 +202,23 @@ class Event(_standard.Event):
 
     def _set_event(self, event: _carrick.SharedEvent) -> None:
         self._event = event
-        self.is_set = event.is_set  # type: ignore[method-assign]
-        self.set = event.set  # type: ignore[method-assign]
-        self.clear = event.clear  # type: ignore[method-assign]
-        self.wait = event.wait  # type: ignore[method-assign]
+
+    # Methods of this class, not the primitive's: a process may be given one as its target.
+    def is_set(self) -> bool:
+        """Whether it is set."""
+        return self._event.is_set()
+
+    def set(self) -> None:
+        """Set it, which wakes all who wait."""
+        self._event.set()
+
+    def clear(self) -> None:
+        """Unset it."""
+        self._event.clear()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set; False when ``timeout`` seconds passed first, None is for ever."""
+        return self._event.wait(timeout)
 
     def __getstate__(self) -> Any:
         check_spawning(self)
