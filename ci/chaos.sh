@@ -17,7 +17,8 @@ done
 shm_after=$(find /dev/shm -maxdepth 1 -name '*carrick*' 2> /dev/null | wc -l)
 kills=$(grep -oE '[0-9]+ kills' "$log" | awk '{ sum += $1 } END { print sum + 0 }')
 text="$kills processes killed by SIGKILL in $((SECONDS - started)) s: 0 hangs, 0 items lost but those in a killed
-consumer's hands, 0 delivered twice, torn or out of order, 0 locks with two holders, $((shm_after - shm_before)) files left in /dev/shm."
+consumer's hands, 0 delivered twice, torn or out of order, 0 locks with two holders, 0 processes left of
+killed parents and fork servers, $((shm_after - shm_before)) files left in /dev/shm."
 echo "$text"
 if [ $# -gt 0 ]; then
     {

@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Processes that share a queue are killed at random instants: nobody hangs, nothing is delivered twice, torn or
-//! out of order, and nothing is lost but what a killed consumer had in its hands.
+//! out of order, and nothing is lost but what a killed consumer had in its hands. So are parents that have their fork
+//! servers and children use it, and of those nothing is left.
 //!
 //! What happens is written to a file that all append to. `CARRICK_SOAK` is how long to go on, in seconds (5).
-#![expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what fails here is a failed test")]
 
 mod support;
 
-use carrick::Deadline;
+use carrick::process::{Child, ForkServer, StartOptions, Task};
 use carrick::queue::{Queue, QueueOptions};
-use std::cell::Cell;
+use carrick::{Deadline, Kind};
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
-use std::io::Write;
-use std::os::fd::AsRawFd;
+use std::io::{PipeReader, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 use support::Test;
-use support::actors::{self, Actor, nameless, open, path_of, seconds, variable};
+use support::actors::{self, Actor, nameless, next, open, path_of, seconds, variable};
 
 const NEVER: Deadline = Deadline::NEVER;
 /// consumer, producer, number, nothing. A page of a file holds whole ones: what a kill cuts short is written up to the
 /// end of a page.
 const ENTRY: usize = 32;
 /// Places for the last number that a producer knows to be in the queue.
-const PRODUCERS: u64 = 1 << 20;
+const PRODUCERS: u64 = 1 << 23;
 
 fn item(producer: u64, number: u64) -> Vec<u8> {
     // Mostly small, now and then larger than the smallest ring.
@@ -49,21 +51,85 @@ fn log(log: &mut File, consumer: u64, item_: &[u8]) {
 #[ignore = "a part of the other test, which starts it"]
 fn role() {
     let Some(role) = actors::role() else { return };
-    let queue = Queue::attach(open("CARRICK_QUEUE").into()).unwrap();
     let me: u64 = variable("CARRICK_ID").parse().unwrap();
-    if role == "consumer" {
-        let mut entries = OpenOptions::new().append(true).open(variable("CARRICK_LOG")).unwrap();
+    let (queue, put) = (open("CARRICK_QUEUE"), open("CARRICK_PUT"));
+    let entries = OpenOptions::new().append(true).open(variable("CARRICK_LOG")).unwrap();
+    match role.as_str() {
+        "parent" => parent(me, &[queue.into(), entries.into(), put.into()]),
+        role => play(role.as_bytes()[0], me, queue.into(), entries, &put),
+    }
+}
+
+fn play(role: u8, me: u64, queue: OwnedFd, mut entries: File, put: &File) {
+    let queue = Queue::attach(queue).unwrap();
+    if role == b'c' {
         while let Ok(item) = queue.get(NEVER) {
             log(&mut entries, me, &item);
         }
-    } else {
-        let put = open("CARRICK_PUT");
-        for number in 0.. {
-            if queue.put(&item(me, number), NEVER).is_err() {
-                return;
-            }
-            put.write_all_at(&(number + 1).to_le_bytes(), me * 8).unwrap();
+        return;
+    }
+    for number in 0.. {
+        if queue.put(&item(me, number), NEVER).is_err() {
+            return;
         }
+        put.write_all_at(&(number + 1).to_le_bytes(), me * 8).unwrap();
+    }
+}
+
+/// What a child of a parent's fork server does.
+fn task(task: Task) -> i32 {
+    let [queue, entries, put] = <[OwnedFd; 3]>::try_from(task.descriptors).unwrap();
+    play(task.body[0], word(&task.body, 1), queue, entries.into(), &put.into());
+    0
+}
+
+/// Numbers for the children of one parent.
+const CHILDREN: u64 = 512;
+/// What a parent counts: servers and children that it killed, and consumers that it started.
+const COUNTS: u64 = 3;
+
+/// A parent: it has a fork server, and a producer and a consumer as daemons, and kills them at random instants.
+fn parent(me: u64, descriptors: &[OwnedFd; 3]) {
+    let counts = open("CARRICK_COUNTS");
+    let count = |which: u64| {
+        let (mut bytes, at) = ([0; 8], (me * COUNTS + which) * 8);
+        counts.read_exact_at(&mut bytes, at).unwrap();
+        counts.write_all_at(&(u64::from_le_bytes(bytes) + 1).to_le_bytes(), at).unwrap();
+    };
+    let daemon = StartOptions { daemon: true, channel: false };
+    let fds = descriptors.each_ref().map(AsFd::as_fd);
+    let mut seed = u64::from(std::process::id());
+    let mut children: Vec<(u8, Child)> = Vec::new();
+    let mut server = ForkServer::new(task).unwrap();
+    for number in me * CHILDREN..(me + 1) * CHILDREN {
+        let role = if children.iter().any(|(role, _)| *role == b'p') { b'c' } else { b'p' };
+        if role == b'c' {
+            count(2);
+        }
+        let body = [&[role][..], &number.to_le_bytes()].concat();
+        match server.start(&body, &fds, daemon) {
+            Ok(child) => children.push((role, child)),
+            Err(error) if error.kind() == Kind::Closed => server = ForkServer::new(task).unwrap(),
+            Err(error) => panic!("{error}"),
+        }
+        if children.len() < 2 {
+            continue;
+        }
+        std::thread::park_timeout(Duration::from_micros(next(&mut seed) % 5000));
+        let (_, child) = children.swap_remove(next(&mut seed) as usize % 2);
+        if next(&mut seed).is_multiple_of(3) {
+            // Before its children, whose ends it would tell.
+            server.process().kill().unwrap();
+            count(0);
+            children.drain(..).for_each(|(_, child)| child.kill().unwrap());
+            count(1);
+        }
+        child.kill().unwrap();
+        count(1);
+        child.join(NEVER).unwrap();
+    }
+    loop {
+        std::thread::park();
     }
 }
 
@@ -71,10 +137,32 @@ struct Stage {
     queue: Queue,
     entries: File,
     put: File,
+    counts: File,
     started: Cell<u64>,
+    /// For each actor.
+    lives: RefCell<Vec<PipeReader>>,
 }
 
 impl Stage {
+    fn new(queue: Queue) -> Self {
+        let put = nameless();
+        put.set_len(PRODUCERS * 8).unwrap();
+        let counts = nameless();
+        counts.set_len(PRODUCERS / CHILDREN * COUNTS * 8).unwrap();
+        let (entries, started, lives) = (nameless(), Cell::new(0), RefCell::default());
+        Self { queue, entries, put, counts, started, lives }
+    }
+
+    fn counted(&self, which: u64) -> u64 {
+        let mut bytes = [0; 8];
+        (0..self.started.get())
+            .map(|parent| {
+                self.counts.read_exact_at(&mut bytes, (parent * COUNTS + which) * 8).unwrap();
+                u64::from_le_bytes(bytes)
+            })
+            .sum()
+    }
+
     fn start(&self, role: &'static str) -> Actor {
         let id = self.started.get();
         self.started.set(id + 1);
@@ -83,16 +171,18 @@ impl Stage {
             ("CARRICK_QUEUE", path_of(&self.queue)),
             ("CARRICK_LOG", path_of(&self.entries)),
             ("CARRICK_PUT", path_of(&self.put)),
+            ("CARRICK_COUNTS", path_of(&self.counts)),
         ];
-        Actor::start(role, &variables)
+        // A pipe that ends with the last process that has come from the actor.
+        let (life, end) = std::io::pipe().unwrap();
+        self.lives.borrow_mut().push(life);
+        Actor::start_with(role, &variables, end.into())
     }
 }
 
 fn soak(max_items: u64, seconds: u64) {
     let queue = Queue::new(QueueOptions { max_items, ..QueueOptions::default() }).unwrap();
-    let put = nameless();
-    put.set_len(PRODUCERS * 8).unwrap();
-    let stage = Stage { queue, entries: nameless(), put, started: Cell::new(0) };
+    let stage = Stage::new(queue);
     let (kills, killed) = actors::soak(
         &["producer", "consumer", "producer", "consumer"],
         seconds,
@@ -101,7 +191,13 @@ fn soak(max_items: u64, seconds: u64) {
         || stage.entries.metadata().unwrap().len(),
     );
     let consumer_kills = killed.iter().filter(|role| **role == "consumer").count() as u64;
-    // What is left is taken by somebody who is not killed.
+    drain(&stage);
+    let producers = stage.started.get();
+    report(&stage, producers, &format!("{kills} kills ({consumer_kills} of consumers)"), consumer_kills);
+}
+
+/// Takes what is left, as somebody who is not killed.
+fn drain(stage: &Stage) {
     let path = format!("/proc/self/fd/{}", stage.entries.as_raw_fd());
     let mut entries = OpenOptions::new().append(true).open(path).unwrap();
     while let Ok(item) = stage.queue.get(Deadline::NOW) {
@@ -109,10 +205,9 @@ fn soak(max_items: u64, seconds: u64) {
     }
     stage.queue.put(b"usable", NEVER).unwrap();
     assert_eq!(stage.queue.get(NEVER).unwrap(), b"usable");
-    report(&stage, kills, consumer_kills);
 }
 
-fn report(stage: &Stage, kills: usize, consumer_kills: u64) {
+fn report(stage: &Stage, producers: u64, kills: &str, consumer_kills: u64) {
     let length = stage.entries.metadata().unwrap().len();
     assert_eq!(length % ENTRY as u64, 0, "an entry was torn");
     let mut bytes = vec![0; usize::try_from(length).unwrap()];
@@ -128,15 +223,12 @@ fn report(stage: &Stage, kills: usize, consumer_kills: u64) {
         *delivered.entry(producer).or_default() += 1;
     }
     let mut lost = 0;
-    for producer in 0..stage.started.get() {
+    for producer in 0..producers {
         let mut known = [0; 8];
         stage.put.read_exact_at(&mut known, producer * 8).unwrap();
         lost += u64::from_le_bytes(known).saturating_sub(delivered.get(&producer).copied().unwrap_or(0));
     }
-    let text = format!(
-        "{} items, {kills} kills ({consumer_kills} of consumers), {lost} lost in a consumer's hands\n",
-        seen.len()
-    );
+    let text = format!("{} items, {kills}, {lost} lost in a consumer's hands\n", seen.len());
     std::io::stderr().write_all(text.as_bytes()).unwrap();
     assert!(lost <= consumer_kills, "{lost} items are lost and {consumer_kills} consumers were killed");
 }
@@ -144,11 +236,32 @@ fn report(stage: &Stage, kills: usize, consumer_kills: u64) {
 #[test]
 fn killed_producers_and_consumers_of_an_unbounded_queue_cost_nobody_else_anything() {
     let _test = Test::begin();
-    soak(0, seconds().div_ceil(2));
+    soak(0, seconds().div_ceil(3));
 }
 
 #[test]
 fn killed_producers_and_consumers_of_a_bounded_queue_cost_nobody_else_anything() {
     let _test = Test::begin();
-    soak(8, seconds().div_ceil(2));
+    soak(8, seconds().div_ceil(3));
+}
+
+#[test]
+fn killed_parents_and_fork_servers_leave_no_process_and_cost_nobody_else_anything() {
+    let _test = Test::begin();
+    support::raise_fd_limit();
+    let stage = Stage::new(Queue::new(QueueOptions { max_items: 100, ..QueueOptions::default() }).unwrap());
+    let progress = || stage.entries.metadata().unwrap().len();
+    let most = Duration::from_millis(100);
+    let start = |role| stage.start(role);
+    let (parents, _) = actors::soak(&["parent", "parent"], seconds().div_ceil(3), most, start, progress);
+    // Of none of them any process is left: the watchdog ends this where one is.
+    for mut life in stage.lives.take() {
+        assert_eq!(life.read(&mut [0]).unwrap(), 0);
+    }
+    drain(&stage);
+    let (servers, children, consumers) = (stage.counted(0), stage.counted(1), stage.counted(2));
+    assert!(servers > 0 && children > servers);
+    let kills = parents as u64 + servers + children;
+    let text = format!("{kills} kills ({parents} of parents, {servers} of fork servers)");
+    report(&stage, stage.started.get() * CHILDREN, &text, consumers);
 }

@@ -19,10 +19,16 @@ pub(crate) struct Actor {
 impl Actor {
     /// Starts one; `variables` tell it what is shared.
     pub(crate) fn start(role: &'static str, variables: &[(&str, String)]) -> Self {
+        Self::start_with(role, variables, Stdio::null())
+    }
+
+    /// The same with a standard input, which its own children inherit, too.
+    pub(crate) fn start_with(role: &'static str, variables: &[(&str, String)], input: Stdio) -> Self {
         let child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "role", "--ignored", "--quiet"])
             .env("CARRICK_ROLE", role)
             .envs(variables.iter().map(|(name, value)| (name, value)))
+            .stdin(input)
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
@@ -103,7 +109,7 @@ pub(crate) fn nameless() -> File {
 }
 
 /// A generator of numbers that need not be good.
-fn next(seed: &mut u64) -> u64 {
+pub(crate) fn next(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
     *seed >> 33
 }
