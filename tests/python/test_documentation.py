@@ -57,3 +57,34 @@ def test_blocks_of_the_pages_run(source: str) -> None:
 def test_the_python_page_has_blocks_that_run() -> None:
     page = Path(ROOT / "docs" / "python.md").read_text("utf-8")
     assert len(BLOCK.findall(page)) >= 8
+
+
+def named_tests() -> list[str]:
+    """The tests that docs/failures.md names, as file::test."""
+    return re.findall(r"`(\w+\.(?:py|c|rs)::\w+)`", (ROOT / "docs" / "failures.md").read_text("utf-8"))
+
+
+def test_the_tests_that_the_page_of_failures_names_are_there() -> None:
+    files: dict[str, str] = {}
+    for folder in ("tests/python", "tests/c", "core/tests", "core/src"):
+        for path in (ROOT / folder).rglob("*.*"):
+            if path.suffix in {".py", ".c", ".rs"}:
+                files[path.name] = files.get(path.name, "") + path.read_text("utf-8")
+    missing = [
+        name
+        for name in named_tests()
+        if not re.search(
+            rf"\b(def|fn|void) {name.partition('::')[2]}\(", files.get(name.partition("::")[0], "")
+        )
+    ]
+    assert missing == []
+    assert len(set(named_tests())) > 60
+
+
+def test_every_row_of_the_page_of_failures_names_a_test() -> None:
+    page = (ROOT / "docs" / "failures.md").read_text("utf-8")
+    rows = [
+        line for line in page.splitlines() if line.startswith("| ") and not line.startswith("| what happens")
+    ]
+    assert len(rows) > 30
+    assert [row for row in rows if "::" not in row and "the same three" not in row] == []
