@@ -80,11 +80,15 @@ class Session:
         self, side: execution.Side, suite: selection.Suite, plan: dict[str, list[str]], measure: bool = False
     ) -> tuple[Outcomes, str]:
         """The stock outcomes and where they are from: the records or the cache, if there are any for exactly this."""
-        tests = file_of(side.interpreter.executable, "test._test_multiprocessing"), file_of(
-            side.interpreter.executable, suite.module
+        tests = (
+            file_of(side.interpreter.executable, "test._test_multiprocessing"),
+            file_of(side.interpreter.executable, suite.module),
         )
         digest = hashlib.sha256(json.dumps([suite.name, plan]).encode())
-        for file in (*(HERE / name for name in ("child.py", "execution.py", "selection.py")), *map(Path, tests)):
+        for file in (
+            *(HERE / name for name in ("child.py", "execution.py", "selection.py")),
+            *map(Path, tests),
+        ):
             digest.update(file.read_bytes())
         name = f"{suite.name}-{side.interpreter.full}-{digest.hexdigest()[:16]}.json"
         folders = [RECORDS, Path(self.args.cache)] if self.args.cache else [RECORDS]
@@ -130,7 +134,9 @@ class Session:
         before, origin = self.baseline(stock, suite, plan, self.args.baseline_only)
         kept = self.report.setdefault(version, {}).setdefault(suite.name, {})
         kept["stock"] = before
-        head = f"  {suite.name:18} stock: {self.summary(before)}, {time.monotonic() - started:.0f} s, {origin}"
+        head = (
+            f"  {suite.name:18} stock: {self.summary(before)}, {time.monotonic() - started:.0f} s, {origin}"
+        )
         print(head, flush=True)
         for test, (outcome, why) in sorted(before.items()):
             if outcome not in execution.GOOD | {"skip"}:
