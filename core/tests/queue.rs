@@ -74,6 +74,53 @@ fn a_crowd_takes_memory_and_gives_it_back() {
 }
 
 #[test]
+fn large_items_of_a_queue_that_falls_empty_stay_in_the_memory_of_two() {
+    let _test = Test::begin();
+    let queue = unbounded();
+    // With every number of items under way that the ring has room for, and lengths that leave every remainder.
+    for under_way in 0..3 {
+        for number in 0..under_way {
+            queue.put(&body(number, 70_000), NEVER).unwrap();
+        }
+        for number in under_way..300 {
+            queue.put(&body(number, 70_000 + number * 97), NEVER).unwrap();
+            let first = number - under_way;
+            let length = if first < under_way { 70_000 } else { 70_000 + first * 97 };
+            assert_eq!(queue.get(NEVER).unwrap(), body(first, length));
+        }
+        for number in 300 - under_way..300 {
+            assert_eq!(queue.get(NEVER).unwrap(), body(number, 70_000 + number * 97));
+        }
+    }
+    assert_eq!(queue.bytes().unwrap(), 0);
+
+    let queue = unbounded();
+    for number in 0..100 {
+        queue.put(&body(number, 1 << 20), NEVER).unwrap();
+        assert_eq!(queue.get(NEVER).unwrap(), body(number, 1 << 20));
+    }
+    assert!(taken(&queue) < 5 << 19, "{} bytes for items of 1 MiB one after the other", taken(&queue));
+}
+
+#[test]
+fn a_restart_that_leads_nowhere_is_corrupt() {
+    let _test = Test::begin();
+    // In place of the length of the first item, which is at a ring's beginning, and of the only one left, in the middle.
+    for gets in 0..2 {
+        let queue = unbounded();
+        for number in 0..2 {
+            queue.put(&body(number, 100), NEVER).unwrap();
+        }
+        for _ in 0..gets {
+            queue.get(NEVER).unwrap();
+        }
+        writer(&queue).write_all_at(&u64::MAX.to_le_bytes(), 4096 + gets * 112).unwrap();
+        assert_eq!(queue.get(NEVER).unwrap_err().kind(), Kind::Corrupt);
+        assert_eq!(queue.get(NEVER).unwrap_err().kind(), Kind::Corrupt);
+    }
+}
+
+#[test]
 fn a_bounded_queue_is_full_then_has_room_again() {
     let _test = Test::begin();
     let queue = bounded(2, 0);

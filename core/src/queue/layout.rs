@@ -17,7 +17,7 @@ use crate::sys::Mapping;
 use std::sync::atomic::Ordering;
 
 /// "carrikQ" and a digit that changes with the layout.
-const MAGIC: u64 = u64::from_le_bytes(*b"carrikQ1");
+const MAGIC: u64 = u64::from_le_bytes(*b"carrikQ2");
 /// The smallest ring, in bytes.
 pub(super) const SMALLEST: u64 = 64 << 10;
 /// Rings, each of twice the size of the one before; the largest has a TiB.

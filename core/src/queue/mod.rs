@@ -10,7 +10,8 @@
 //! # Growing
 //! A record that does not fit makes the stream leave its ring for one of at least twice the size, at once and
 //! without copying anything: *exits* in the head say where. Consumers follow, and the memory of a ring that they
-//! leave is given back. When a large ring falls empty the stream goes back to the smallest. So an unbounded queue
+//! leave is given back. When a large ring falls empty the stream goes back to the smallest; in a smaller one a large
+//! body that finds the queue empty goes to the ring's beginning, which the caches have. So an unbounded queue
 //! never blocks a producer, and keeps no more memory than its largest recent crowd needed. One that has
 //! some MiB already first gives the consumers a moment.
 //!

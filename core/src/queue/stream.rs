@@ -12,12 +12,18 @@ use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd};
 
 /// A ring that is larger than this is left when it falls empty.
-const KEPT: u64 = 8 << 20;
+const KEPT: u64 = 4 << 20;
 /// Before a ring of that size is left for a larger one, a producer waits up to [`GRACE`] for room: where consumers keep
 /// up, the queue stays in memory that it has already, and in the processor's caches.
-const CROWD: u64 = 8 << 20;
+const CROWD: u64 = 4 << 20;
 /// Before each body comes its length.
 const WORD: u64 = 8;
+/// In place of a length: the stream goes on at the ring's beginning.
+const RESTART: u64 = u64::MAX;
+/// Bodies from this length on begin there when the queue is empty, which spares the processor's caches. Not in a ring
+/// of [`CROWD`] and more, which is in use because producers run ahead: what consumers have just read is in their caches,
+/// and memory that they read some time ago is quicker to write to.
+const LARGE: u64 = 64 << 10;
 
 /// What became of an attempt to put. The versions are of the get side, to wait on.
 pub(super) enum Outcome {
@@ -117,6 +123,7 @@ impl Queue {
             (next, 0)
         };
         let memory = self.ring(ring, PUT, false)?;
+        let place = if length >= LARGE { self.restart(head, memory, ring, place, need)? } else { place };
         memory.write(place, &length.to_le_bytes());
         let mut at = place + WORD;
         for part in body {
@@ -130,6 +137,22 @@ impl Queue {
             bytes: end.bytes.wrapping_add(length),
         });
         Ok(Outcome::Put)
+    }
+
+    /// Where a record that is to be at `place` goes: to the ring's beginning if the queue is empty and it fits there.
+    fn restart(&self, head: &Head, memory: Ring<'_>, ring: usize, place: u64, need: u64) -> Result<u64> {
+        let size = size_of_ring(ring);
+        if size >= CROWD || place % size < need {
+            return Ok(place);
+        }
+        let (_, start) = head.get.read()?;
+        if (start.ring, start.place) != (ring, place) {
+            return Ok(place);
+        }
+        // Counted from what was seen before there would be more in the ring than it has room for.
+        head.put.see(start);
+        memory.write(place, &RESTART.to_le_bytes());
+        Ok(place.next_multiple_of(size))
     }
 
     /// A ring of at least twice the size that the stream does not run through now.
@@ -194,7 +217,17 @@ impl Queue {
         make: &mut impl FnMut(u64) -> Result<B>,
     ) -> Result<B> {
         let memory = self.ring(start.ring, GET, false)?;
-        let length = memory.word(start.place);
+        let (mut start, mut left) = (start, left);
+        let mut length = memory.word(start.place);
+        if length == RESTART {
+            let place = start.place.next_multiple_of(size_of_ring(start.ring));
+            left = left
+                .checked_sub(place - start.place)
+                .filter(|left| *left > 0)
+                .ok_or_else(|| corrupt("a place"))?;
+            start.place = place;
+            length = memory.word(place);
+        }
         let bytes = record(length).filter(|bytes| *bytes <= left).ok_or_else(|| corrupt("a length"))?;
         let mut body = make(length)?;
         let mut copied = 0;
