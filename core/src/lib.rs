@@ -4,8 +4,9 @@
 //! | module | what it has | stands on |
 //! |---|---|---|
 //! | [`server`] | stream, message and datagram servers | `auth`, `frame`, `net` |
-//! | [`queue`] | messages between processes, in shared memory | `sync`, `sys` |
+//! | [`queue`] | messages between processes, in shared memory | `sync`, `name`, `sys` |
 //! | [`sync`] | locks, semaphores, conditions, events and barriers for threads and processes | `shm`, `sys` |
+//! | [`name`] | names by which programs find queues, locks and the like | `sys` |
 //! | [`process`] | fork servers, children that end with their parent | `sys` |
 //! | [`auth`] | HMAC, keys, handshakes | `frame`, `net` |
 //! | [`frame`] | messages over byte streams | `net` |
@@ -20,6 +21,7 @@ mod blocking;
 mod error;
 pub mod frame;
 pub mod interrupt;
+pub mod name;
 pub mod net;
 mod parker;
 pub mod process;

@@ -32,6 +32,7 @@ mod wait;
 use crate::error::{Error, Kind, Result};
 use crate::frame::{Body, Slice};
 use crate::interrupt;
+use crate::name;
 use crate::net::Spin;
 use crate::sync::{Mutex, SLICE, sleep, wake};
 use crate::sys::{self, Mapping, Wake};
@@ -85,6 +86,8 @@ pub struct Queue {
     takers: Spin,
     putters: Spin,
     bell: Option<Wake>,
+    /// The file is, or was, in the directory of names.
+    has_name: bool,
 }
 
 /// A held lock of a side.
@@ -99,6 +102,7 @@ impl Drop for Held<'_> {
 fn failed(operation: &'static str) -> impl Fn(io::Error) -> Error {
     move |error| match error.raw_os_error() {
         Some(libc::ENOMEM) => Error::new(Kind::NoMemory, operation),
+        Some(libc::ENOSPC) => Error::with_detail(Kind::NoMemory, operation, "/dev/shm is full"),
         _ => Error::from_io(&error, operation),
     }
 }
@@ -126,6 +130,27 @@ impl Queue {
         Ok(queue)
     }
 
+    /// An empty queue with a name, by which other programs of this user [`open`](Self::open) it. See the module
+    /// [`name`](crate::name); the memory for what is in it comes out of `/dev/shm`, which may be small.
+    ///
+    /// # Errors
+    /// `Invalid`: no such name is possible; `Os` (EEXIST: there is one of this name; EMFILE, ...), `NoMemory`.
+    pub fn create(name: &str, options: QueueOptions) -> Result<Self> {
+        const OPERATION: &str = "create queue";
+        let queue = Self::over(name::nameable(name, HEAD + size_of_ring(0), OPERATION)?, OPERATION)?;
+        queue.head()?.init(options);
+        name::give(name, &queue.file, OPERATION)?;
+        Ok(queue)
+    }
+
+    /// The queue of a name. It has no [`event_fd`](Self::event_fd): [`wait`](Self::wait) and [`get`](Self::get) wait.
+    ///
+    /// # Errors
+    /// Those of [`name::open`](crate::name::open) and of [`attach`](Self::attach).
+    pub fn open(name: &str) -> Result<Self> {
+        Self::attach(name::open(name)?)
+    }
+
     /// The queue behind a descriptor that came from another process.
     ///
     /// # Errors
@@ -144,7 +169,7 @@ impl Queue {
 
     fn attach_with(file: OwnedFd, bell: Option<Wake>) -> Result<Self> {
         const OPERATION: &str = "attach queue";
-        let length = sys::sealed_length(file.as_fd())
+        let length = sys::shared_length(file.as_fd())
             .map_err(|_| Error::with_detail(Kind::Invalid, OPERATION, "the descriptor is of no queue"))?;
         if length < HEAD + size_of_ring(0) {
             return Err(Error::with_detail(Kind::Invalid, OPERATION, "the memory is too short for a queue"));
@@ -164,7 +189,8 @@ impl Queue {
         let head = Mapping::new(file.as_raw_fd(), 0, length).map_err(failed(operation))?;
         let rings = [const { OnceLock::new() }; RINGS];
         let (takers, putters) = (Spin::default(), Spin::default());
-        Ok(Self { file, head, rings, takers, putters, bell: None })
+        let has_name = !sys::is_sealed(file.as_fd());
+        Ok(Self { file, head, rings, takers, putters, bell: None, has_name })
     }
 
     fn head(&self) -> Result<&Head> {
@@ -339,8 +365,11 @@ impl Queue {
     /// to be called before another process has the queue, which needs [`bell_fd`](Self::bell_fd) to attach.
     ///
     /// # Errors
-    /// `Os` (EMFILE, ...).
+    /// `State`: it has a name, and the second descriptor cannot be passed by one; `Os` (EMFILE, ...).
     pub fn selectable(mut self) -> Result<Self> {
+        if self.has_name {
+            return Err(self.no_bell("make queue selectable"));
+        }
         self.bell = Some(Wake::new().map_err(failed("make queue"))?);
         self.head()?.set_selectable();
         Ok(self)
@@ -369,8 +398,15 @@ impl Queue {
     }
 
     fn bell(&self) -> Result<&Wake> {
-        let none = || Error::with_detail(Kind::State, "wait for queue", "it was not made selectable");
-        self.bell.as_ref().ok_or_else(none)
+        self.bell.as_ref().ok_or_else(|| self.no_bell("wait for queue"))
+    }
+
+    fn no_bell(&self, operation: &'static str) -> Error {
+        let detail = match self.has_name {
+            true => "a queue with a name has no descriptor to wait for: wait in get, or use one without a name",
+            false => "it was not made selectable",
+        };
+        Error::with_detail(Kind::State, operation, detail)
     }
 
     /// An item was put.

@@ -82,7 +82,7 @@ impl Queue {
             return Ok(Ring::new(mapping));
         }
         let (start, size) = (start_of_ring(ring), size_of_ring(ring));
-        let length = sys::sealed_length(self.file.as_fd()).map_err(failed(operation))?;
+        let length = sys::shared_length(self.file.as_fd()).map_err(failed(operation))?;
         if length < start + size {
             if !grow {
                 return Err(corrupt("a ring beyond the file"));
@@ -93,6 +93,14 @@ impl Queue {
         let mapping = Mapping::new(self.file.as_raw_fd(), start, size).map_err(failed(operation))?;
         // Another thread may have been quicker; then this mapping goes again.
         Ok(Ring::new(slot.get_or_init(|| mapping)))
+    }
+
+    /// Takes the memory of a ring that the stream is about to enter, where there may be none: in the directory of names.
+    fn reserve(&self, ring: usize) -> Result<()> {
+        if !self.has_name {
+            return Ok(());
+        }
+        sys::reserve_file(&self.file, start_of_ring(ring), size_of_ring(ring)).map_err(failed(PUT))
     }
 
     pub(super) fn put_locked(&self, head: &Head, body: &[IoSlice<'_>], may_grow: bool) -> Result<Outcome> {
@@ -118,6 +126,7 @@ impl Queue {
             return Ok(Outcome::Crowded(version));
         } else {
             let next = self.next_ring(head, start.ring, end.ring, need)?;
+            self.reserve(next)?;
             self.ring(next, PUT, true)?;
             head.set_exit(end.ring, end.place, next);
             (next, 0)
@@ -256,9 +265,12 @@ impl Queue {
 
     /// The stream goes on in another ring; the memory of this one is given back. The get side's lock is held.
     fn leave_ring(&self, head: &Head, start: Commit, next: usize) -> Result<()> {
-        // Before the commit, which lets producers use the ring again.
-        sys::punch_file(&self.file, start_of_ring(start.ring), size_of_ring(start.ring))
-            .map_err(failed(GET))?;
+        // Before the commit, which lets producers use the ring again. The smallest ring of a queue with a name keeps
+        // its memory, so that the stream can always come back to it.
+        if !self.has_name || start.ring != 0 {
+            sys::punch_file(&self.file, start_of_ring(start.ring), size_of_ring(start.ring))
+                .map_err(failed(GET))?;
+        }
         head.get.commit(Commit { ring: next, place: 0, ..start });
         Ok(())
     }

@@ -6,6 +6,7 @@
 
 use super::segment::{Segment, Shared, Size};
 use crate::error::{Error, Kind, Result};
+use crate::name;
 use crate::sys;
 use std::collections::HashMap;
 use std::fmt;
@@ -18,6 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// The first segment; each further one is twice as long as the one before, up to [`LAST`].
 const FIRST: usize = 64 << 10;
 const LAST: usize = 1 << 20;
+/// The segment of one slot with a name.
+const NAMED: usize = 4096;
 /// Free slots that are kept in mind.
 const REMEMBERED: usize = 4096;
 
@@ -104,7 +107,7 @@ pub(crate) struct Slot<T: Shared> {
     at: NonNull<T>,
     segment: Arc<Segment>,
     index: u32,
-    /// When this process made it: how many forks there had been. `None`: another one made it.
+    /// When this process made it: how many forks there had been. `None`: another one made it, or it has a name.
     made: Option<(u64, u64)>,
     handed_over: AtomicBool,
 }
@@ -124,11 +127,29 @@ impl<T: Shared> Slot<T> {
         let made = Some((arena.generation, sys::forks()));
         let (segment, index) = arena.state().take::<T>(operation)?;
         let slot = Self::over(segment, index, made, operation)?;
-        fill(&slot);
-        if let Some(tag) = slot.segment.words::<T::Size>(index).first() {
+        slot.fill(fill);
+        Ok(slot)
+    }
+
+    /// A new one that other programs of this user find by a name: the first and only slot of a segment of its own.
+    ///
+    /// # Errors
+    /// `Invalid`: no such name is possible; `Os` (EEXIST, EMFILE, ...), `NoMemory`.
+    pub(crate) fn create(name: &str, operation: &'static str, fill: impl FnOnce(&T)) -> Result<Self> {
+        let file = name::nameable(name, NAMED as u64, operation)?;
+        let segment = Arc::new(Segment::over(file, T::Size::BYTES, NAMED, operation)?);
+        Arena::current().state().remember(&segment);
+        let slot = Self::over(segment, 0, None, operation)?;
+        slot.fill(fill);
+        name::give(name, slot.segment.file(), operation)?;
+        Ok(slot)
+    }
+
+    fn fill(&self, fill: impl FnOnce(&T)) {
+        fill(self);
+        if let Some(tag) = self.segment.words::<T::Size>(self.index).first() {
             tag.store(T::TAG, Ordering::Release);
         }
-        Ok(slot)
     }
 
     fn over(

@@ -3,7 +3,8 @@
 //! descriptors.
 //!
 //! # Invariants
-//! - A segment is a file in memory without a name (see [`crate::sys`]): nothing is left behind by anybody.
+//! - A segment is a file in memory (see [`crate::sys`]), without a name unless one was asked for (see [`crate::name`]):
+//!   nothing is left behind by anybody.
 //! - A slot starts with a word that says what lives in it, and of which version; zeros else. What lives there is made
 //!   of atomics, for other processes may write anything at any time.
 //! - Only the process that made a segment hands out its slots, and what it knows about them is in its own memory: a

@@ -72,6 +72,16 @@ impl Segment {
     /// A new one, all of zeros.
     pub(super) fn new(slot_bytes: usize, length: usize, operation: &'static str) -> Result<Self> {
         let file = sys::memory_file(length as u64).map_err(failed(operation))?;
+        Self::over(file, slot_bytes, length, operation)
+    }
+
+    /// A new one in a file of so many zeros.
+    pub(super) fn over(
+        file: OwnedFd,
+        slot_bytes: usize,
+        length: usize,
+        operation: &'static str,
+    ) -> Result<Self> {
         let segment = Self::map(file, length, slot_bytes, operation)?;
         segment.head().slot_bytes.store(slot_bytes as u64, Ordering::SeqCst);
         segment.head().magic.store(MAGIC, Ordering::SeqCst);
@@ -82,7 +92,7 @@ impl Segment {
     pub(super) fn open(file: OwnedFd, operation: &'static str) -> Result<Self> {
         let wrong = |what: &str| Error::with_detail(Kind::Invalid, operation, what);
         let no_segment = "the descriptor is of no segment of carrick";
-        let length = sys::sealed_length(file.as_fd()).map_err(|_| wrong(no_segment))?;
+        let length = sys::shared_length(file.as_fd()).map_err(|_| wrong(no_segment))?;
         let whole = usize::try_from(length).ok().filter(|n| *n >= HEAD && length <= LARGEST);
         let mut segment = Self::map(file, whole.ok_or_else(|| wrong(no_segment))?, 1, operation)?;
         if segment.head().magic.load(Ordering::SeqCst) != MAGIC {

@@ -136,11 +136,25 @@ impl Barrier {
     /// `Invalid`: none; `Os` (EMFILE, ...), `NoMemory`.
     pub fn new(parties: u32) -> Result<Self> {
         const OPERATION: &str = "make barrier";
+        Slot::new(OPERATION, Self::fill(parties, OPERATION)?).map(Self::over)
+    }
+
+    /// The same with a name, by which other programs of this user [`open`](Self::open) it.
+    ///
+    /// # Errors
+    /// `Invalid`: no party, or no such name is possible; `Os` (EEXIST: there is one of this name; EMFILE, ...),
+    /// `NoMemory`.
+    #[cfg(not(loom))]
+    pub fn create(name: &str, parties: u32) -> Result<Self> {
+        const OPERATION: &str = "create barrier";
+        Slot::create(name, OPERATION, Self::fill(parties, OPERATION)?).map(Self::over)
+    }
+
+    fn fill(parties: u32, operation: &'static str) -> Result<impl FnOnce(&BarrierWords)> {
         if parties == 0 {
-            return Err(Error::with_detail(Kind::Invalid, OPERATION, "0 parties; give 1 or more"));
+            return Err(Error::with_detail(Kind::Invalid, operation, "0 parties; give 1 or more"));
         }
-        Slot::new(OPERATION, |words: &BarrierWords| words.parties.store(parties, Ordering::Relaxed))
-            .map(Self::over)
+        Ok(move |words: &BarrierWords| words.parties.store(parties, Ordering::Relaxed))
     }
 
     fn over(slot: Slot<BarrierWords>) -> Self {

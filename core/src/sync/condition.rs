@@ -124,6 +124,15 @@ impl Condition {
         Slot::new("make condition", |_| ()).map(Self::over)
     }
 
+    /// The same with a name, by which other programs of this user [`open`](Self::open) it.
+    ///
+    /// # Errors
+    /// `Invalid`: no such name is possible; `Os` (EEXIST: there is one of this name; EMFILE, ...), `NoMemory`.
+    #[cfg(not(loom))]
+    pub fn create(name: &str) -> Result<Self> {
+        Slot::create(name, "create condition", |_| ()).map(Self::over)
+    }
+
     fn over(slot: Slot<ConditionWords>) -> Self {
         Self { slot, spin: Spin::new() }
     }

@@ -60,6 +60,15 @@ impl Event {
         Slot::new("make event", |_| ()).map(Self::over)
     }
 
+    /// The same with a name, by which other programs of this user [`open`](Self::open) it.
+    ///
+    /// # Errors
+    /// `Invalid`: no such name is possible; `Os` (EEXIST: there is one of this name; EMFILE, ...), `NoMemory`.
+    #[cfg(not(loom))]
+    pub fn create(name: &str) -> Result<Self> {
+        Slot::create(name, "create event", |_| ()).map(Self::over)
+    }
+
     fn over(slot: Slot<EventWords>) -> Self {
         Self { slot, spin: Spin::new() }
     }

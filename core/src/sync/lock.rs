@@ -145,6 +145,15 @@ macro_rules! lock_type {
                 Slot::new("make lock", |_| ()).map(Self::over)
             }
 
+            /// The same with a name, by which other programs of this user [`open`](Self::open) it.
+            ///
+            /// # Errors
+            /// `Invalid`: no such name is possible; `Os` (EEXIST: there is one of this name; EMFILE, ...), `NoMemory`.
+            #[cfg(not(loom))]
+            pub fn create(name: &str) -> Result<Self> {
+                Slot::create(name, "create lock", |_| ()).map(Self::over)
+            }
+
             fn over(slot: Slot<LockWords<$recursive>>) -> Self {
                 Self { slot, spin: Spin::new(), policy: OnOwnerDeath::TakeOver }
             }

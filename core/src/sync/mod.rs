@@ -11,7 +11,8 @@
 //! | [`Barrier`] | a meeting of so many | the others' meeting is broken |
 //!
 //! All may be used from any thread. A child made by fork has them, too; another program gets one by
-//! [`place`](Lock::place) and [`attach`](Lock::attach). One takes a line of memory ([`Condition`] and [`Barrier`] a
+//! [`place`](Lock::place) and [`attach`](Lock::attach), or by a name: [`create`](Lock::create) and
+//! [`open`](Lock::open), see [`name`](crate::name). One without a name takes a line of memory ([`Condition`] and [`Barrier`] a
 //! KiB), many share a descriptor.
 //!
 //! # Invariants
@@ -65,6 +66,14 @@ macro_rules! handed_over {
                 slot: u32,
             ) -> crate::error::Result<Self> {
                 crate::shm::attach(memory.into(), slot, concat!("attach ", $words)).map(Self::over)
+            }
+
+            #[doc = concat!("The ", $words, " of a name; see the module [`name`](crate::name).")]
+            ///
+            /// # Errors
+            /// Those of [`name::open`](crate::name::open) and of [`attach`](Self::attach).
+            pub fn open(name: &str) -> crate::error::Result<Self> {
+                Self::attach(&crate::name::open(name)?, 0)
             }
         }
     };

@@ -76,15 +76,29 @@ impl Semaphore {
     /// `Invalid`: `value` is over `most`, or that over [`MAX`](Self::MAX); `Os` (EMFILE, ...), `NoMemory`.
     pub fn bounded(value: u32, most: u32) -> Result<Self> {
         const OPERATION: &str = "make semaphore";
+        Slot::new(OPERATION, Self::fill(value, most, OPERATION)?).map(Self::over)
+    }
+
+    /// The same with a name, by which other programs of this user [`open`](Self::open) it.
+    ///
+    /// # Errors
+    /// `Invalid`: as [`bounded`](Self::bounded), or no such name is possible; `Os` (EEXIST: there is one of this name;
+    /// EMFILE, ...), `NoMemory`.
+    #[cfg(not(loom))]
+    pub fn create(name: &str, value: u32, most: u32) -> Result<Self> {
+        const OPERATION: &str = "create semaphore";
+        Slot::create(name, OPERATION, Self::fill(value, most, OPERATION)?).map(Self::over)
+    }
+
+    fn fill(value: u32, most: u32, operation: &'static str) -> Result<impl FnOnce(&SemaphoreWords)> {
         if value > most || most > Self::MAX {
             let detail = format!("{value} units of at most {most}; at most {} are possible", Self::MAX);
-            return Err(Error::with_detail(Kind::Invalid, OPERATION, detail));
+            return Err(Error::with_detail(Kind::Invalid, operation, detail));
         }
-        let fill = |words: &SemaphoreWords| {
+        Ok(move |words: &SemaphoreWords| {
             words.most.store(most, Ordering::Relaxed);
             words.word.store(u64::from(value), Ordering::Relaxed);
-        };
-        Slot::new(OPERATION, fill).map(Self::over)
+        })
     }
 
     fn over(slot: Slot<SemaphoreWords>) -> Self {

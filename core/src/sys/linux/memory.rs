@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Memory that processes share, and sleeping on words in it.
 
+use super::name::is_private;
 use super::syscall;
 use crate::time::Deadline;
 use std::io;
@@ -30,10 +31,22 @@ pub(crate) fn grow_file(fd: &OwnedFd, length: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// The length of a file that can be mapped and that nobody can shrink; EINVAL for any other.
-pub(crate) fn sealed_length(fd: BorrowedFd<'_>) -> io::Result<u64> {
-    let seals = syscall!(fcntl(fd.as_raw_fd(), libc::F_GET_SEALS))?;
-    if seals & libc::F_SEAL_SHRINK == 0 {
+/// Lengthens the file so far that it has the part, and takes the memory for it now: ENOSPC where there is none, instead
+/// of SIGBUS when it is written to.
+pub(crate) fn reserve_file(fd: &OwnedFd, start: u64, length: u64) -> io::Result<()> {
+    syscall!(fallocate(fd.as_raw_fd(), 0, off(start)?, off(length)?))?;
+    Ok(())
+}
+
+/// Whether nobody can shrink the file.
+pub(crate) fn is_sealed(fd: BorrowedFd<'_>) -> bool {
+    // It fails for what cannot be sealed at all.
+    syscall!(fcntl(fd.as_raw_fd(), libc::F_GET_SEALS)).is_ok_and(|seals| seals & libc::F_SEAL_SHRINK != 0)
+}
+
+/// The length of a file that can be mapped and that nobody can shrink, or nobody but this user; EINVAL for any other.
+pub(crate) fn shared_length(fd: BorrowedFd<'_>) -> io::Result<u64> {
+    if !is_sealed(fd) && !is_private(fd)? {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
     Ok(u64::try_from(stat(fd)?.st_size).unwrap_or(0))
@@ -45,7 +58,7 @@ pub(crate) fn file_id(fd: BorrowedFd<'_>) -> io::Result<u128> {
     Ok(u128::from(stat.st_dev) << 64 | u128::from(stat.st_ino))
 }
 
-fn stat(fd: BorrowedFd<'_>) -> io::Result<libc::stat> {
+pub(super) fn stat(fd: BorrowedFd<'_>) -> io::Result<libc::stat> {
     // SAFETY: stat is plain data for which all zeros is a value.
     let mut stat: libc::stat = unsafe { std::mem::zeroed() };
     syscall!(fstat(fd.as_raw_fd(), &raw mut stat))?;

@@ -6,6 +6,7 @@ mod identity;
 mod io;
 mod lineage;
 mod memory;
+mod name;
 mod passing;
 mod process;
 
@@ -20,8 +21,10 @@ pub(crate) use lineage::{
     outlive_parent, pidfd, reap_any,
 };
 pub(crate) use memory::{
-    Mapping, file_id, futex_wait, futex_wake, grow_file, low_half, memory_file, punch_file, sealed_length,
+    Mapping, file_id, futex_wait, futex_wake, grow_file, is_sealed, low_half, memory_file, punch_file,
+    reserve_file, shared_length,
 };
+pub(crate) use name::{is_private, name_file, nameable_file, open_name, path_of_name, remove_name};
 pub(crate) use passing::{MOST_DESCRIPTORS, message_pair, pipe, recv_message, send_message};
 pub(crate) use process::{
     Extras, ForkOutcome, ProcessHandle, add_extras, exit_now, fork_child, fork_plain, heed_interrupt,
