@@ -32,7 +32,7 @@ run() {
     # shellcheck disable=SC2086
     ${CARRICK_RUN:-} "$build/$program-$linking"
 }
-programs=(sockets messages gate queue sync signals process contract vectors hostile null_calls null_alone)
+programs=(sockets messages gate queue sync name signals process contract vectors hostile null_calls null_alone)
 # valgrind up to 3.19 does not know the system call pidfd_open, which processes are waited for with.
 if [ -n "${CARRICK_UNDER_VALGRIND:-}" ]; then
     kept=()

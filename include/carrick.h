@@ -1009,6 +1009,18 @@ carrick_status carrick_auth_options_init(struct carrick_auth_options *out_option
 carrick_status carrick_barrier_new(uint32_t parties, struct carrick_barrier **out_barrier);
 
 /**
+ * Makes a barrier for so many parties, with a name: 1 to 200 letters, digits and any of '.', '_', '-', the first one not '.'. Other
+ * programs of the same user open it (carrick_name_open, carrick_barrier_attach) until carrick_name_remove.
+ * out_barrier is OWNED.
+ * Codes: E_INVALID (no such name is possible, or no party), E_NOMEMORY (or /dev/shm is full), E_OS (EEXIST: there is one of this name; EMFILE, ...), E_NULL.
+ * ANY thread. Since 0.1.
+ */
+carrick_status carrick_barrier_create(const char *name,
+                                      size_t name_len,
+                                      uint32_t parties,
+                                      struct carrick_barrier **out_barrier);
+
+/**
  * The barrier that another process made: what its carrick_barrier_place gave. fd is BORROWED
  * for the call, for many share one. out_barrier is OWNED.
  * Codes: E_INVALID (something else is there, or one of another version), E_CORRUPT, E_NOMEMORY, E_OS (EBADF), E_NULL.
@@ -1078,6 +1090,17 @@ void carrick_barrier_free(struct carrick_barrier *barrier);
  * Codes: E_NOMEMORY, E_OS (EMFILE, ...), E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_condition_new(struct carrick_condition **out_condition);
+
+/**
+ * Makes a condition that nobody waits for, with a name: 1 to 200 letters, digits and any of '.', '_', '-', the first one not '.'. Other
+ * programs of the same user open it (carrick_name_open, carrick_condition_attach) until carrick_name_remove.
+ * out_condition is OWNED.
+ * Codes: E_INVALID (no such name is possible), E_NOMEMORY (or /dev/shm is full), E_OS (EEXIST: there is one of this name; EMFILE, ...), E_NULL.
+ * ANY thread. Since 0.1.
+ */
+carrick_status carrick_condition_create(const char *name,
+                                        size_t name_len,
+                                        struct carrick_condition **out_condition);
 
 /**
  * The condition that another process made: what its carrick_condition_place gave. fd is BORROWED
@@ -1349,6 +1372,17 @@ void carrick_datagram_free(struct carrick_datagram *datagram);
 carrick_status carrick_event_new(struct carrick_event **out_event);
 
 /**
+ * Makes an event that is not set, with a name: 1 to 200 letters, digits and any of '.', '_', '-', the first one not '.'. Other
+ * programs of the same user open it (carrick_name_open, carrick_event_attach) until carrick_name_remove.
+ * out_event is OWNED.
+ * Codes: E_INVALID (no such name is possible), E_NOMEMORY (or /dev/shm is full), E_OS (EEXIST: there is one of this name; EMFILE, ...), E_NULL.
+ * ANY thread. Since 0.1.
+ */
+carrick_status carrick_event_create(const char *name,
+                                    size_t name_len,
+                                    struct carrick_event **out_event);
+
+/**
  * The event that another process made: what its carrick_event_place gave. fd is BORROWED
  * for the call, for many share one. out_event is OWNED.
  * Codes: E_INVALID (something else is there, or one of another version), E_CORRUPT, E_NOMEMORY, E_OS (EBADF), E_NULL.
@@ -1521,6 +1555,19 @@ carrick_status carrick_lock_options_init(struct carrick_lock_options *out_option
 carrick_status carrick_lock_new(const struct carrick_lock_options *options, struct carrick_lock **out_lock);
 
 /**
+ * Makes a free lock, with a name: 1 to 200 letters, digits and any of '.', '_', '-', the first one not '.'. Other
+ * programs of the same user open it (carrick_name_open, carrick_lock_attach) until carrick_name_remove.
+ * options may be NULL (a plain one).
+ * out_lock is OWNED.
+ * Codes: E_INVALID (also: no such name is possible), E_VERSION, E_NOMEMORY (or /dev/shm is full), E_OS (EEXIST: there is one of this name; EMFILE, ...), E_NULL.
+ * ANY thread. Since 0.1.
+ */
+carrick_status carrick_lock_create(const char *name,
+                                   size_t name_len,
+                                   const struct carrick_lock_options *options,
+                                   struct carrick_lock **out_lock);
+
+/**
  * The lock that another process made: what its carrick_lock_place gave. fd is BORROWED
  * for the call, for many share one. options may be NULL (a plain
  * one); recursive is to be as it was made. out_lock is OWNED.
@@ -1569,6 +1616,25 @@ carrick_status carrick_lock_is_locked(const struct carrick_lock *lock, int32_t *
  * it. Since 0.1.
  */
 void carrick_lock_free(struct carrick_lock *lock);
+
+/**
+ * The descriptor, OWNED (close it), of what a program of the same user gave this name with a _create function of
+ * carrick_queue, carrick_lock, carrick_semaphore, carrick_condition, carrick_event or carrick_barrier: for the _attach
+ * function of the same type, with slot 0 and without a bell. It is close-on-exec.
+ * Codes: E_INVALID (no such name is possible), E_OS (ENOENT: nothing has this name; EACCES: it is no plain file,
+ * another user's, or others may open it; EMFILE, ...), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_name_open(const char *name,
+                                 size_t name_len,
+                                 int32_t *out_fd);
+
+/**
+ * Takes a name away. Who has what it was the name of keeps that, and the name can be given again. Names that nobody
+ * takes away stay until the machine starts again.
+ * Codes: E_INVALID (no such name is possible), E_OS (ENOENT: nothing has this name; ...), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_name_remove(const char *name,
+                                   size_t name_len);
 
 /**
  * Makes an empty poller, OWNED.
@@ -1724,6 +1790,18 @@ carrick_status carrick_queue_options_init(struct carrick_queue_options *out_opti
  */
 carrick_status carrick_queue_new(const struct carrick_queue_options *options,
                                  struct carrick_queue **out_queue);
+
+/**
+ * Makes an empty queue with a name: 1 to 200 letters, digits and any of '.', '_', '-', the first one not '.'. Other
+ * programs of the same user open it (carrick_name_open, carrick_queue_attach) until carrick_name_remove. options may be
+ * NULL (no limits). out_queue is OWNED.
+ * Codes: E_INVALID, E_VERSION, E_STATE (options.selectable: what has a name has no bell), E_NOMEMORY (or /dev/shm is
+ * full), E_OS (EEXIST: there is one of this name; EMFILE, ...), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_create(const char *name,
+                                    size_t name_len,
+                                    const struct carrick_queue_options *options,
+                                    struct carrick_queue **out_queue);
 
 /**
  * The queue behind descriptors that came from another process, by inheritance or over a Unix socket: its own, and
@@ -1886,6 +1964,19 @@ carrick_status carrick_request_close(const struct carrick_request *request);
 carrick_status carrick_semaphore_new(uint32_t value,
                                      uint32_t max_value,
                                      struct carrick_semaphore **out_semaphore);
+
+/**
+ * Makes a semaphore as carrick_semaphore_new does, with a name: 1 to 200 letters, digits and any of '.', '_', '-', the first one not '.'. Other
+ * programs of the same user open it (carrick_name_open, carrick_semaphore_attach) until carrick_name_remove.
+ * out_semaphore is OWNED.
+ * Codes: E_INVALID (as carrick_semaphore_new, or no such name is possible), E_NOMEMORY (or /dev/shm is full), E_OS (EEXIST: there is one of this name; EMFILE, ...), E_NULL.
+ * ANY thread. Since 0.1.
+ */
+carrick_status carrick_semaphore_create(const char *name,
+                                        size_t name_len,
+                                        uint32_t value,
+                                        uint32_t max_value,
+                                        struct carrick_semaphore **out_semaphore);
 
 /**
  * The semaphore that another process made: what its carrick_semaphore_place gave. fd is BORROWED

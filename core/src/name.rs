@@ -68,7 +68,8 @@ pub fn open(name: &str) -> Result<OwnedFd> {
     if sys::is_private(file.as_fd()).map_err(|e| Error::from_io(&e, OPERATION))? {
         return Ok(file);
     }
-    let remedy = "it is no plain file of this user that nobody else may open: choose another name, or remove it";
+    let remedy =
+        "it is no plain file of this user that nobody else may open: choose another name, or remove it";
     Err(failed(&io::Error::from_raw_os_error(libc::EACCES), name, OPERATION, remedy))
 }
 

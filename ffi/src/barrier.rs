@@ -3,11 +3,12 @@
 
 use crate::boundary::{ask, boundary, make, on};
 use crate::handle::{free, opaque};
-use crate::memory::give_place;
+use crate::memory::{give_place, text};
 use crate::status::carrick_status;
 use crate::stream::lend;
 use carrick::Deadline;
 use carrick::sync::Barrier;
+use std::ffi::c_char;
 
 /// A meeting point for a fixed number of threads and processes, again and again. A party that is killed while it waits
 /// breaks the meeting for the others. A child made by fork may go on using it; another program attaches to it.
@@ -25,6 +26,25 @@ pub unsafe extern "C" fn carrick_barrier_new(
     out_barrier: *mut *mut carrick_barrier,
 ) -> carrick_status {
     make(out_barrier, "out_barrier", "make barrier", || Barrier::new(parties))
+}
+
+/// Makes a barrier for so many parties, with a name: 1 to 200 letters, digits and any of '.', '_', '-', the first one not '.'. Other
+/// programs of the same user open it (carrick_name_open, carrick_barrier_attach) until carrick_name_remove.
+/// out_barrier is OWNED.
+/// Codes: E_INVALID (no such name is possible, or no party), E_NOMEMORY (or /dev/shm is full), E_OS (EEXIST: there is one of this name; EMFILE, ...), E_NULL.
+/// ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_barrier_create(
+    name: *const c_char,
+    name_len: usize,
+    parties: u32,
+    out_barrier: *mut *mut carrick_barrier,
+) -> carrick_status {
+    const OPERATION: &str = "create barrier";
+    make(out_barrier, "out_barrier", OPERATION, || {
+        let name = text(name, name_len, OPERATION)?;
+        Barrier::create(name, parties)
+    })
 }
 
 /// The barrier that another process made: what its carrick_barrier_place gave. fd is BORROWED

@@ -4,11 +4,12 @@
 use crate::boundary::{boundary, make, on};
 use crate::handle::{free, handle, opaque};
 use crate::lock::{AnyLock, carrick_lock};
-use crate::memory::give_place;
+use crate::memory::{give_place, text};
 use crate::status::carrick_status;
 use crate::stream::lend;
 use carrick::Deadline;
 use carrick::sync::Condition;
+use std::ffi::c_char;
 
 /// A condition variable for threads and processes: waiting, with a lock, for what somebody else will do under it. A child
 /// made by fork may go on using it; another program attaches to it. Thread word: ANY.
@@ -22,6 +23,24 @@ opaque!(carrick_condition => Condition, b"ck-condi");
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_condition_new(out_condition: *mut *mut carrick_condition) -> carrick_status {
     make(out_condition, "out_condition", "make condition", Condition::new)
+}
+
+/// Makes a condition that nobody waits for, with a name: 1 to 200 letters, digits and any of '.', '_', '-', the first one not '.'. Other
+/// programs of the same user open it (carrick_name_open, carrick_condition_attach) until carrick_name_remove.
+/// out_condition is OWNED.
+/// Codes: E_INVALID (no such name is possible), E_NOMEMORY (or /dev/shm is full), E_OS (EEXIST: there is one of this name; EMFILE, ...), E_NULL.
+/// ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_condition_create(
+    name: *const c_char,
+    name_len: usize,
+    out_condition: *mut *mut carrick_condition,
+) -> carrick_status {
+    const OPERATION: &str = "create condition";
+    make(out_condition, "out_condition", OPERATION, || {
+        let name = text(name, name_len, OPERATION)?;
+        Condition::create(name)
+    })
 }
 
 /// The condition that another process made: what its carrick_condition_place gave. fd is BORROWED

@@ -3,11 +3,12 @@
 
 use crate::boundary::{ask, boundary, make, on};
 use crate::handle::{free, opaque};
-use crate::memory::give_place;
+use crate::memory::{give_place, text};
 use crate::status::carrick_status;
 use crate::stream::lend;
 use carrick::Deadline;
 use carrick::sync::Event;
+use std::ffi::c_char;
 
 /// A flag for threads and processes that can be waited for. A child made by fork may go on using it; another program
 /// attaches to it. Thread word: ANY.
@@ -21,6 +22,24 @@ opaque!(carrick_event => Event, b"ck-event");
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_event_new(out_event: *mut *mut carrick_event) -> carrick_status {
     make(out_event, "out_event", "make event", Event::new)
+}
+
+/// Makes an event that is not set, with a name: 1 to 200 letters, digits and any of '.', '_', '-', the first one not '.'. Other
+/// programs of the same user open it (carrick_name_open, carrick_event_attach) until carrick_name_remove.
+/// out_event is OWNED.
+/// Codes: E_INVALID (no such name is possible), E_NOMEMORY (or /dev/shm is full), E_OS (EEXIST: there is one of this name; EMFILE, ...), E_NULL.
+/// ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_event_create(
+    name: *const c_char,
+    name_len: usize,
+    out_event: *mut *mut carrick_event,
+) -> carrick_status {
+    const OPERATION: &str = "create event";
+    make(out_event, "out_event", OPERATION, || {
+        let name = text(name, name_len, OPERATION)?;
+        Event::create(name)
+    })
 }
 
 /// The event that another process made: what its carrick_event_place gave. fd is BORROWED

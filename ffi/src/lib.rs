@@ -27,6 +27,7 @@ pub mod fork_server;
 pub mod gate;
 pub mod listener;
 pub mod lock;
+pub mod name;
 pub mod option;
 pub mod poller;
 pub mod process;

@@ -3,11 +3,12 @@
 
 use crate::boundary::{boundary, fill, make, on};
 use crate::handle::{free, give, opaque};
-use crate::memory::{flag, give_place, options, output, write};
+use crate::memory::{flag, give_place, options, output, text, write};
 use crate::status::carrick_status;
 use crate::stream::lend;
 use carrick::sync::{Lock, OnOwnerDeath, Place, RLock, Taken};
 use carrick::{Deadline, Error, Kind, Result};
+use std::ffi::c_char;
 
 /// Either kind of lock.
 pub enum AnyLock {
@@ -98,6 +99,26 @@ pub unsafe extern "C" fn carrick_lock_new(
     out_lock: *mut *mut carrick_lock,
 ) -> carrick_status {
     make(out_lock, "out_lock", "make lock", || AnyLock::make(options, "make lock", Lock::new, RLock::new))
+}
+
+/// Makes a free lock, with a name: 1 to 200 letters, digits and any of '.', '_', '-', the first one not '.'. Other
+/// programs of the same user open it (carrick_name_open, carrick_lock_attach) until carrick_name_remove.
+/// options may be NULL (a plain one).
+/// out_lock is OWNED.
+/// Codes: E_INVALID (also: no such name is possible), E_VERSION, E_NOMEMORY (or /dev/shm is full), E_OS (EEXIST: there is one of this name; EMFILE, ...), E_NULL.
+/// ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_lock_create(
+    name: *const c_char,
+    name_len: usize,
+    options: *const carrick_lock_options,
+    out_lock: *mut *mut carrick_lock,
+) -> carrick_status {
+    const OPERATION: &str = "create lock";
+    make(out_lock, "out_lock", OPERATION, || {
+        let name = text(name, name_len, OPERATION)?;
+        AnyLock::make(options, OPERATION, || Lock::create(name), || RLock::create(name))
+    })
 }
 
 /// The lock that another process made: what its carrick_lock_place gave. fd is BORROWED

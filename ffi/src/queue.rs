@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Queues in memory that processes share.
 
-use crate::boundary::{ask, boundary, fill, on, on_any};
+use crate::boundary::{ask, boundary, fill, make, on, on_any};
 use crate::connection::{carrick_slice, slices};
 use crate::handle::{free, give, opaque};
-use crate::memory::{bytes, bytes_mut, flag, give_bytes, options, output, tell_needed, write};
+use crate::memory::{bytes, bytes_mut, flag, give_bytes, options, output, tell_needed, text, write};
 use crate::status::carrick_status;
 use crate::stream::adopt;
-use carrick::Deadline;
 use carrick::queue::{Queue, QueueOptions};
+use carrick::{Deadline, Error, Kind, Result};
+use std::ffi::c_char;
 use std::os::fd::{AsFd, AsRawFd};
 
 /// A queue of messages for threads and processes: first in, first out, any number of producers and consumers. A child
@@ -38,6 +39,14 @@ impl carrick_queue_options {
     fn defaults() -> Self {
         Self { struct_size: size_of::<Self>(), max_items: 0, max_bytes: 0, selectable: 0, soft: 0 }
     }
+
+    /// The limits, and whether the queue is to be selectable.
+    fn read(given: *const Self, operation: &'static str) -> Result<(QueueOptions, bool)> {
+        let given = options(given, Self::defaults(), operation)?;
+        let soft = flag(given.soft, "soft", operation)?;
+        let limits = QueueOptions { max_items: given.max_items, max_bytes: given.max_bytes, soft };
+        Ok((limits, flag(given.selectable, "selectable", operation)?))
+    }
 }
 
 /// Fills queue options with the defaults.
@@ -57,18 +66,34 @@ pub unsafe extern "C" fn carrick_queue_new(
     out_queue: *mut *mut carrick_queue,
 ) -> carrick_status {
     const OPERATION: &str = "make queue";
-    boundary(OPERATION, || {
-        output(out_queue, "out_queue", OPERATION)?;
-        let o = self::options(options, carrick_queue_options::defaults(), OPERATION)?;
-        let limits = QueueOptions {
-            max_items: o.max_items,
-            max_bytes: o.max_bytes,
-            soft: flag(o.soft, "soft", OPERATION)?,
-        };
+    make(out_queue, "out_queue", OPERATION, || {
+        let (limits, selectable) = carrick_queue_options::read(options, OPERATION)?;
         let queue = Queue::new(limits)?;
-        let queue = if flag(o.selectable, "selectable", OPERATION)? { queue.selectable()? } else { queue };
-        write(out_queue, give(queue));
-        Ok(())
+        if selectable { queue.selectable() } else { Ok(queue) }
+    })
+}
+
+/// Makes an empty queue with a name: 1 to 200 letters, digits and any of '.', '_', '-', the first one not '.'. Other
+/// programs of the same user open it (carrick_name_open, carrick_queue_attach) until carrick_name_remove. options may be
+/// NULL (no limits). out_queue is OWNED.
+/// Codes: E_INVALID, E_VERSION, E_STATE (options.selectable: what has a name has no bell), E_NOMEMORY (or /dev/shm is
+/// full), E_OS (EEXIST: there is one of this name; EMFILE, ...), E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_create(
+    name: *const c_char,
+    name_len: usize,
+    options: *const carrick_queue_options,
+    out_queue: *mut *mut carrick_queue,
+) -> carrick_status {
+    const OPERATION: &str = "create queue";
+    make(out_queue, "out_queue", OPERATION, || {
+        let name = text(name, name_len, OPERATION)?;
+        let (limits, selectable) = carrick_queue_options::read(options, OPERATION)?;
+        if selectable {
+            let detail = "a queue with a name cannot be selectable: its bell has none";
+            return Err(Error::with_detail(Kind::State, OPERATION, detail));
+        }
+        Queue::create(name, limits)
     })
 }
 

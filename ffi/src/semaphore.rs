@@ -3,11 +3,12 @@
 
 use crate::boundary::{ask, boundary, make, on};
 use crate::handle::{free, opaque};
-use crate::memory::give_place;
+use crate::memory::{give_place, text};
 use crate::status::carrick_status;
 use crate::stream::lend;
 use carrick::Deadline;
 use carrick::sync::Semaphore;
+use std::ffi::c_char;
 
 /// A number of units for threads and processes: taking one waits until there is one. The units that a process has taken
 /// are gone if it is killed. A child made by fork may go on using it; another program attaches to it. Thread word: ANY.
@@ -30,6 +31,26 @@ pub unsafe extern "C" fn carrick_semaphore_new(
     out_semaphore: *mut *mut carrick_semaphore,
 ) -> carrick_status {
     make(out_semaphore, "out_semaphore", "make semaphore", || Semaphore::bounded(value, max_value))
+}
+
+/// Makes a semaphore as carrick_semaphore_new does, with a name: 1 to 200 letters, digits and any of '.', '_', '-', the first one not '.'. Other
+/// programs of the same user open it (carrick_name_open, carrick_semaphore_attach) until carrick_name_remove.
+/// out_semaphore is OWNED.
+/// Codes: E_INVALID (as carrick_semaphore_new, or no such name is possible), E_NOMEMORY (or /dev/shm is full), E_OS (EEXIST: there is one of this name; EMFILE, ...), E_NULL.
+/// ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_semaphore_create(
+    name: *const c_char,
+    name_len: usize,
+    value: u32,
+    max_value: u32,
+    out_semaphore: *mut *mut carrick_semaphore,
+) -> carrick_status {
+    const OPERATION: &str = "create semaphore";
+    make(out_semaphore, "out_semaphore", OPERATION, || {
+        let name = text(name, name_len, OPERATION)?;
+        Semaphore::create(name, value, max_value)
+    })
 }
 
 /// The semaphore that another process made: what its carrick_semaphore_place gave. fd is BORROWED

@@ -51,7 +51,8 @@ VALUES = {
     "carrick_bytes_free.data": "NULL",
     "carrick_queue_new.options": "&s->queue_options", "carrick_queue_attach.fd": "0", "bell_fd": "-1",
     "carrick_lock_new.options": "&s->lock_options", "carrick_lock_attach.options": "&s->lock_options", "slot": "0",
-    "max_value": "5", "carrick_semaphore_new.value": "1", "count": "1", "parties": "2",
+    "carrick_queue_create.options": "&s->queue_options", "carrick_lock_create.options": "&s->lock_options",
+    "max_value": "5", "carrick_semaphore_new.value": "1", "carrick_semaphore_create.value": "1", "count": "1", "parties": "2",
     "carrick_listener_bind.options": "&s->listen", "carrick_gate_new.options": "&s->auth",
     "carrick_stream_server_bind.options": "&s->stream_server",
     "carrick_message_server_bind.options": "&s->message_server",
@@ -69,6 +70,7 @@ VALUES = {
 # "may be NULL" in the header.
 NULLABLE = {
     "carrick_connection_connect.format", "carrick_connection_connect.auth", "carrick_connection_new.format",
+    "carrick_queue_create.options", "carrick_lock_create.options",
     "carrick_queue_new.options", "carrick_lock_new.options", "carrick_lock_attach.options", "carrick_listener_bind.options", "carrick_stream_server_bind.options", "carrick_message_server_bind.options",
     "carrick_process_start.options", "carrick_process_spawn.options",
     "user_data", "drop_user_data",

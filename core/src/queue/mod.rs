@@ -403,7 +403,9 @@ impl Queue {
 
     fn no_bell(&self, operation: &'static str) -> Error {
         let detail = match self.has_name {
-            true => "a queue with a name has no descriptor to wait for: wait in get, or use one without a name",
+            true => {
+                "a queue with a name has no descriptor to wait for: wait in get, or use one without a name"
+            }
             false => "it was not made selectable",
         };
         Error::with_detail(Kind::State, operation, detail)
