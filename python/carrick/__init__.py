@@ -13,7 +13,7 @@ from carrick._patch import is_patched, patch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from carrick._carrick import Request, __version__, about_to_block
+    from carrick._carrick import Request, __version__, about_to_block, remove_name
     from carrick._errors import (
         AuthenticationError,
         BadFrameError,
@@ -85,6 +85,7 @@ __all__ = [
     "about_to_block",
     "is_patched",
     "patch",
+    "remove_name",
 ]
 
 
@@ -93,6 +94,7 @@ _HOMES = {
     "Request": "_carrick",
     "__version__": "_carrick",
     "about_to_block": "_carrick",
+    "remove_name": "_carrick",
 }
 
 

@@ -140,16 +140,18 @@ class Gate:
 class SharedQueue:
     """A queue of messages in shared memory."""
 
-    def __new__(cls, max_items: int, max_bytes: int, soft: bool = False) -> Self: ...
+    def __new__(
+        cls, max_items: int, max_bytes: int, soft: bool = False, name: str | None = None
+    ) -> Self: ...
     @staticmethod
     def attach(fd: int, bell: int) -> SharedQueue:
-        """The queue behind the descriptors of another process, which are taken over."""
+        """The queue behind the descriptors of another process, which are taken over; without a bell it is -1."""
 
     def max_items(self) -> int:
         """The most items, 0 is no limit."""
 
     def descriptors(self) -> tuple[int, int]:
-        """The two descriptors to hand to another process."""
+        """The two descriptors to hand to another process; without a bell the second one is -1."""
 
     def event_fileno(self) -> int:
         """A descriptor that is readable while an item is there."""
@@ -328,7 +330,14 @@ class SemLock:
     maxvalue: int
     name: None
     handle: int
-    def __new__(cls, kind: int, value: int, maxvalue: int, on_owner_death: str | None = None) -> Self: ...
+    def __new__(
+        cls,
+        kind: int,
+        value: int,
+        maxvalue: int,
+        on_owner_death: str | None = None,
+        name: str | None = None,
+    ) -> Self: ...
     @staticmethod
     def _attach(fd: int | None, slot: int, segment: int, state: tuple[int, str | None]) -> SemLock: ...
     def _place(self) -> _Place: ...
@@ -349,7 +358,7 @@ class SemLock:
 class SharedCondition:
     """A condition to wait for with a lock."""
 
-    def __new__(cls) -> Self: ...
+    def __new__(cls, name: str | None = None) -> Self: ...
     @staticmethod
     def _attach(fd: int | None, slot: int, segment: int) -> SharedCondition: ...
     def _place(self) -> _Place: ...
@@ -362,7 +371,7 @@ class SharedCondition:
 class SharedEvent:
     """A flag that can be waited for."""
 
-    def __new__(cls) -> Self: ...
+    def __new__(cls, name: str | None = None) -> Self: ...
     @staticmethod
     def _attach(fd: int | None, slot: int, segment: int) -> SharedEvent: ...
     def _place(self) -> _Place: ...
@@ -378,13 +387,24 @@ class SharedBarrier:
     parties: int
     waiting: int
     broken: bool
-    def __new__(cls, parties: int) -> Self: ...
+    def __new__(cls, parties: int, name: str | None = None) -> Self: ...
     @staticmethod
     def _attach(fd: int | None, slot: int, segment: int) -> SharedBarrier: ...
     def _place(self) -> _Place: ...
     def wait(self, action: Callable[[], object] | None = None, timeout: float | None = None) -> int: ...
     def reset(self) -> None: ...
     def abort(self) -> None: ...
+
+# names
+
+def open_name(name: str) -> int:
+    """The descriptor of what has a name."""
+
+def remove_name(name: str) -> None:
+    """Take a name away: another queue, lock or the like can have it.
+
+    Who has what it was the name of keeps that. Names that nobody takes away stay until the machine starts again.
+    """
 
 # processes
 

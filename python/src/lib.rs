@@ -11,6 +11,7 @@ mod connection;
 mod errors;
 mod hmac;
 mod message;
+mod name;
 mod process;
 mod queue;
 mod quick;
@@ -40,6 +41,8 @@ mod _carrick {
     use super::hmac::{Hmac, hmac_digest, new};
     #[pymodule_export]
     use super::message::MessageServer;
+    #[pymodule_export]
+    use super::name::{open_name, remove_name};
     #[pymodule_export]
     use super::process::{Supply, ask, exit_code, hold_on, lifeline, request_pair};
     #[pymodule_export]

@@ -18,7 +18,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 /// Up to this length an item is copied while attached.
 const QUICK: u64 = 32 << 10;
@@ -194,25 +194,35 @@ fn index(value: u64) -> usize {
 #[pymethods]
 impl SharedQueue {
     #[new]
-    #[pyo3(signature = (max_items, max_bytes, soft=false))]
-    fn new(py: Python<'_>, max_items: u64, max_bytes: u64, soft: bool) -> PyResult<Self> {
-        let queue = Queue::new(QueueOptions { max_items, max_bytes, soft })
-            .and_then(Queue::selectable)
-            .or_raise(py)?;
-        Ok(Self { queue })
+    #[pyo3(signature = (max_items, max_bytes, soft=false, name=None))]
+    fn new(
+        py: Python<'_>,
+        max_items: u64,
+        max_bytes: u64,
+        soft: bool,
+        name: Option<&str>,
+    ) -> PyResult<Self> {
+        let options = QueueOptions { max_items, max_bytes, soft };
+        let queue = match name {
+            Some(name) => Queue::create(name, options),
+            None => Queue::new(options).and_then(Queue::selectable),
+        };
+        Ok(Self { queue: queue.or_raise(py)? })
     }
 
-    /// The queue behind the descriptors of another process, which are taken over.
+    /// The queue behind the descriptors of another process, which are taken over; without a bell it is -1.
     #[staticmethod]
     fn attach(py: Python<'_>, fd: RawFd, bell: RawFd) -> PyResult<Self> {
-        let queue = Queue::attach_selectable(take(fd)?, take(bell)?).or_raise(py)?;
-        Ok(Self { queue })
+        let file = take(fd)?;
+        let queue =
+            if bell == -1 { Queue::attach(file) } else { Queue::attach_selectable(file, take(bell)?) };
+        Ok(Self { queue: queue.or_raise(py)? })
     }
 
-    /// The two descriptors to hand to another process.
-    fn descriptors(&self, py: Python<'_>) -> PyResult<(RawFd, RawFd)> {
-        let bell = self.queue.bell_fd().or_raise(py)?.as_raw_fd();
-        Ok((std::os::fd::AsFd::as_fd(&self.queue).as_raw_fd(), bell))
+    /// The two descriptors to hand to another process; without a bell the second one is -1.
+    fn descriptors(&self) -> (RawFd, RawFd) {
+        let bell = self.queue.bell_fd().map_or(-1, |bell| bell.as_raw_fd());
+        (self.queue.as_fd().as_raw_fd(), bell)
     }
 
     /// A descriptor that is readable while an item is there.

@@ -171,16 +171,22 @@ impl SemLock {
     const SEM_VALUE_MAX: u32 = Semaphore::MAX;
 
     #[new]
-    #[pyo3(signature = (kind, value, maxvalue, on_owner_death=None))]
+    #[pyo3(signature = (kind, value, maxvalue, on_owner_death=None, name=None))]
     fn new(
         py: Python<'_>,
         kind: i32,
         value: u32,
         maxvalue: u32,
         on_owner_death: Option<String>,
+        name: Option<&str>,
     ) -> PyResult<Self> {
-        let semaphore = || Semaphore::bounded(value, maxvalue);
-        Self::make(py, kind, on_owner_death, Lock::new, RLock::new, semaphore)
+        let lock = || name.map_or_else(Lock::new, Lock::create);
+        let rlock = || name.map_or_else(RLock::new, RLock::create);
+        let semaphore = || match name {
+            Some(name) => Semaphore::create(name, value, maxvalue),
+            None => Semaphore::bounded(value, maxvalue),
+        };
+        Self::make(py, kind, on_owner_death, lock, rlock, semaphore)
     }
 
     /// The one that another process made, from what its `_place` and `_state` said.
@@ -224,7 +230,7 @@ impl SemLock {
         }
     }
 
-    /// It has no name in any file system.
+    /// CPython would have its tracker remove what has this name.
     #[getter]
     fn name(&self) -> Option<&str> {
         None
@@ -313,8 +319,9 @@ pub(crate) struct SharedCondition(Condition);
 #[pymethods]
 impl SharedCondition {
     #[new]
-    fn new(py: Python<'_>) -> PyResult<Self> {
-        Condition::new().or_raise(py).map(Self)
+    #[pyo3(signature = (name=None))]
+    fn new(py: Python<'_>, name: Option<&str>) -> PyResult<Self> {
+        name.map_or_else(Condition::new, Condition::create).or_raise(py).map(Self)
     }
 
     #[staticmethod]
@@ -366,8 +373,9 @@ pub(crate) struct SharedEvent(Event);
 #[pymethods]
 impl SharedEvent {
     #[new]
-    fn new(py: Python<'_>) -> PyResult<Self> {
-        Event::new().or_raise(py).map(Self)
+    #[pyo3(signature = (name=None))]
+    fn new(py: Python<'_>, name: Option<&str>) -> PyResult<Self> {
+        name.map_or_else(Event::new, Event::create).or_raise(py).map(Self)
     }
 
     #[staticmethod]
@@ -412,8 +420,10 @@ pub(crate) struct SharedBarrier(Barrier);
 #[pymethods]
 impl SharedBarrier {
     #[new]
-    fn new(py: Python<'_>, parties: u32) -> PyResult<Self> {
-        Barrier::new(parties).or_raise(py).map(Self)
+    #[pyo3(signature = (parties, name=None))]
+    fn new(py: Python<'_>, parties: u32, name: Option<&str>) -> PyResult<Self> {
+        let made = name.map_or_else(|| Barrier::new(parties), |name| Barrier::create(name, parties));
+        made.or_raise(py).map(Self)
     }
 
     #[staticmethod]

@@ -35,10 +35,18 @@ MORE_PARAMETERS = {
     "socketserver.*.shutdown": ("timeout", "a limit for the wait"),
     "socketserver.*.server_close": ("timeout", "a limit for the wait"),
     "connection.deliver_challenge": ("digest_name", "Python 3.12 has it, 3.11 has not"),
-    "multiprocessing.Queue": ("codec max_bytes", "what items are between languages, and a limit in bytes"),
-    "multiprocessing.JoinableQueue": ("codec max_bytes", "as Queue"),
-    "multiprocessing.Lock": ("on_owner_death", "what to do about a holder that has died"),
-    "multiprocessing.RLock": ("on_owner_death", "as Lock"),
+    "multiprocessing.Queue": (
+        "codec max_bytes name",
+        "what items are between languages, a limit in bytes, and what other programs find it by",
+    ),
+    "multiprocessing.JoinableQueue": ("codec max_bytes name", "as Queue"),
+    "multiprocessing.Lock": ("on_owner_death name", "what to do about a holder that has died; as Queue"),
+    "multiprocessing.RLock": ("on_owner_death name", "as Lock"),
+    "multiprocessing.Semaphore": ("name", "as Queue"),
+    "multiprocessing.BoundedSemaphore": ("name", "as Queue"),
+    "multiprocessing.Condition": ("name", "as Queue"),
+    "multiprocessing.Event": ("name", "as Queue"),
+    "multiprocessing.Barrier": ("name", "as Queue"),
 }
 
 # Signatures that cannot be compared, each with the reason.

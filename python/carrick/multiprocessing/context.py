@@ -17,17 +17,23 @@ __all__ = ()
 
 
 class _Leaves:
-    def Queue(self, maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0) -> "Any":
+    # A ``name`` makes what other programs of the user open by it (see the classes' ``open``).
+
+    def Queue(
+        self, maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0, name: str | None = None
+    ) -> "Any":
         """A queue in shared memory, of at most ``maxsize`` items; 0 and less is no limit."""
         from carrick.multiprocessing.queues import Queue
 
-        return Queue(maxsize, ctx=self.get_context(), codec=codec, max_bytes=max_bytes)
+        return Queue(maxsize, ctx=self.get_context(), codec=codec, max_bytes=max_bytes, name=name)
 
-    def JoinableQueue(self, maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0) -> "Any":
+    def JoinableQueue(
+        self, maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0, name: str | None = None
+    ) -> "Any":
         """A queue that can be waited for until all that was put is done."""
         from carrick.multiprocessing.queues import JoinableQueue
 
-        return JoinableQueue(maxsize, ctx=self.get_context(), codec=codec, max_bytes=max_bytes)
+        return JoinableQueue(maxsize, ctx=self.get_context(), codec=codec, max_bytes=max_bytes, name=name)
 
     def SimpleQueue(self) -> "Any":
         """A queue that has nothing but put, get and empty."""
@@ -35,47 +41,49 @@ class _Leaves:
 
         return SimpleQueue(ctx=self.get_context())
 
-    def Lock(self, *, on_owner_death: str = "warn") -> "Any":
+    def Lock(self, *, on_owner_death: str = "warn", name: str | None = None) -> "Any":
         """A lock; ``on_owner_death`` is "warn", "raise" or "wait"."""
         from carrick.multiprocessing.synchronize import Lock
 
-        return Lock(ctx=self.get_context(), on_owner_death=on_owner_death)
+        return Lock(ctx=self.get_context(), on_owner_death=on_owner_death, name=name)
 
-    def RLock(self, *, on_owner_death: str = "warn") -> "Any":
+    def RLock(self, *, on_owner_death: str = "warn", name: str | None = None) -> "Any":
         """A lock that its holder may take again; ``on_owner_death`` is "warn", "raise" or "wait"."""
         from carrick.multiprocessing.synchronize import RLock
 
-        return RLock(ctx=self.get_context(), on_owner_death=on_owner_death)
+        return RLock(ctx=self.get_context(), on_owner_death=on_owner_death, name=name)
 
-    def Condition(self, lock: "Any" = None) -> "Any":
+    def Condition(self, lock: "Any" = None, *, name: str | None = None) -> "Any":
         """A condition variable, with a new RLock unless there is one."""
         from carrick.multiprocessing.synchronize import Condition
 
-        return Condition(lock, ctx=self.get_context())
+        return Condition(lock, ctx=self.get_context(), name=name)
 
-    def Semaphore(self, value: int = 1) -> "Any":
+    def Semaphore(self, value: int = 1, *, name: str | None = None) -> "Any":
         """A semaphore with ``value`` units."""
         from carrick.multiprocessing.synchronize import Semaphore
 
-        return Semaphore(value, ctx=self.get_context())
+        return Semaphore(value, ctx=self.get_context(), name=name)
 
-    def BoundedSemaphore(self, value: int = 1) -> "Any":
+    def BoundedSemaphore(self, value: int = 1, *, name: str | None = None) -> "Any":
         """A semaphore that never has more than ``value`` units."""
         from carrick.multiprocessing.synchronize import BoundedSemaphore
 
-        return BoundedSemaphore(value, ctx=self.get_context())
+        return BoundedSemaphore(value, ctx=self.get_context(), name=name)
 
-    def Event(self) -> "Any":
+    def Event(self, *, name: str | None = None) -> "Any":
         """A flag that can be waited for."""
         from carrick.multiprocessing.synchronize import Event
 
-        return Event(ctx=self.get_context())
+        return Event(ctx=self.get_context(), name=name)
 
-    def Barrier(self, parties: int, action: "Any" = None, timeout: float | None = None) -> "Any":
+    def Barrier(
+        self, parties: int, action: "Any" = None, timeout: float | None = None, *, name: str | None = None
+    ) -> "Any":
         """A meeting point for ``parties`` processes and threads."""
         from carrick.multiprocessing.synchronize import Barrier
 
-        return Barrier(parties, action, timeout, ctx=self.get_context())
+        return Barrier(parties, action, timeout, ctx=self.get_context(), name=name)
 
     def Pipe(self, duplex: bool = True) -> "Any":
         """Two connected connections."""

@@ -132,15 +132,25 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
 
     ``codec`` says what an item is between processes: "pickle", "bytes" (any bytes-like object is put, bytes are
     taken: C and Rust see the same) or "json". ``max_bytes`` is the most bytes of items in the queue; 0 is no limit.
+    With a ``name`` other programs of the user :meth:`open` it, until :func:`carrick.remove_name`; such a queue has no
+    descriptor for ``select`` and the like.
     """
 
-    def __init__(self, maxsize: int = 0, *, ctx: Any, codec: str = "pickle", max_bytes: int = 0) -> None:
+    def __init__(
+        self,
+        maxsize: int = 0,
+        *,
+        ctx: Any,
+        codec: str = "pickle",
+        max_bytes: int = 0,
+        name: str | None = None,
+    ) -> None:
         self._maxsize = max(maxsize, 0)
         self._is_fork_ctx = is_fork(ctx)
         self._ignore_epipe = False
         self._opid = os.getpid()
         self._set_codec(codec)
-        self._set(_carrick.SharedQueue(self._maxsize, max_bytes))
+        self._set(_carrick.SharedQueue(self._maxsize, max_bytes, name=name))
 
     def _set_codec(self, codec: str) -> None:
         if codec not in _CODECS:
@@ -161,13 +171,13 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
     def __getstate__(self) -> Any:
         check_spawning(self)
         queue, bell = self._queue.descriptors()
-        descriptors = reduction.DupFd(queue), reduction.DupFd(bell)
+        descriptors = reduction.DupFd(queue), None if bell == -1 else reduction.DupFd(bell)
         return (self._ignore_epipe, self._maxsize, self._opid, self._codec, *descriptors)
 
     def __setstate__(self, state: Any) -> None:
         self._ignore_epipe, self._maxsize, self._opid, codec, queue, bell = state
         self._set_codec(codec)
-        self._set(_carrick.SharedQueue.attach(queue.detach(), bell.detach()))
+        self._set(_carrick.SharedQueue.attach(queue.detach(), -1 if bell is None else bell.detach()))
 
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
         """Put an item at the end.
@@ -218,22 +228,36 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
     def descriptors(self) -> tuple[int, int]:
         """The two descriptors to hand to a program in another language, which attaches to the queue by them.
 
-        They stay the queue's: pass them on with ``subprocess.Popen(pass_fds=)`` or over a Unix socket.
+        They stay the queue's: pass them on with ``subprocess.Popen(pass_fds=)`` or over a Unix socket. A queue with a
+        name has no second one: -1.
         """
         return self._queue.descriptors()
 
     @classmethod
-    def attach(cls, fd: int, bell_fd: int, *, codec: str = "pickle") -> Self:
-        """The queue that a program in another language made selectable, from what its descriptors are.
+    def attach(cls, fd: int, bell_fd: int = -1, *, codec: str = "pickle") -> Self:
+        """The queue that a program in another language made, from what its descriptors are; -1: it is not selectable.
 
         They stay the caller's. What is in the queue must be what ``codec`` says.
         """
+        return cls._over(os.dup(fd), bell_fd if bell_fd == -1 else os.dup(bell_fd), codec)
+
+    @classmethod
+    def open(cls, name: str, *, codec: str = "pickle") -> Self:
+        """The queue that a program of the user, in whatever language, gave this name.
+
+        What is in the queue must be what ``codec`` says.
+        """
+        return cls._over(_carrick.open_name(name), -1, codec)
+
+    @classmethod
+    def _over(cls, fd: int, bell_fd: int, codec: str) -> Self:
+        queue = _carrick.SharedQueue.attach(fd, bell_fd)
         found = cls.__new__(cls)
         found._ignore_epipe = False
         found._opid = os.getpid()
         found._set_codec(codec)
-        found._set(_carrick.SharedQueue.attach(os.dup(fd), os.dup(bell_fd)))
-        found._maxsize = found._queue.max_items()
+        found._set(queue)
+        found._maxsize = queue.max_items()
         return found
 
     def qsize(self) -> int:

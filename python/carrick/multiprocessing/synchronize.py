@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """Locks and what is built of them, in shared memory: the classes of :mod:`multiprocessing.synchronize`.
 
-None has a name in a file system or a descriptor of its own, and no tracker process is told of them. Who waits for a
+None has a descriptor of its own, nor a name in a file system unless it is given one, and no tracker process is told
+of them. What has a ``name`` other programs of the user find by ``open``, until :func:`carrick.remove_name`. Who waits for a
 :class:`Lock` or :class:`RLock` whose holder has died gets it within 100 ms, with a
 :class:`carrick.OwnerDiedWarning`.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -18,7 +20,9 @@ from carrick.multiprocessing._handover import check_spawning, give, is_fork, tak
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from typing import Any, Self, TypeVar
+
+    _T = TypeVar("_T")
 
 del TYPE_CHECKING, annotations  # No names of the standard module.
 
@@ -26,6 +30,15 @@ __all__ = ["BoundedSemaphore", "Condition", "Event", "Lock", "RLock", "Semaphore
 
 RECURSIVE_MUTEX, SEMAPHORE = 0, 1
 SEM_VALUE_MAX = _carrick.SemLock.SEM_VALUE_MAX
+
+
+def _open(name: str, attach: Callable[..., _T], *arguments: Any, **options: Any) -> _T:
+    """Attach to what has a name."""
+    fd = _carrick.open_name(name)
+    try:
+        return attach(fd, 0, *arguments, **options)
+    finally:
+        os.close(fd)
 
 
 class SemLock(_standard.SemLock):
@@ -36,10 +49,17 @@ class SemLock(_standard.SemLock):
     __slots__ = ("__enter__", "__exit__")
 
     def __init__(
-        self, kind: int, value: int, maxvalue: int, *, ctx: Any, on_owner_death: str | None = None
+        self,
+        kind: int,
+        value: int,
+        maxvalue: int,
+        *,
+        ctx: Any,
+        on_owner_death: str | None = None,
+        name: str | None = None,
     ) -> None:
         self._is_fork_ctx = is_fork(ctx)
-        self._set(_carrick.SemLock(kind, value, maxvalue, on_owner_death))
+        self._set(_carrick.SemLock(kind, value, maxvalue, on_owner_death, name))
 
     def _set(self, semlock: _carrick.SemLock) -> None:
         self._semlock = semlock
@@ -75,13 +95,18 @@ class Semaphore(SemLock, _standard.Semaphore):
 
     __slots__ = ()
 
-    def __init__(self, value: int = 1, *, ctx: Any) -> None:
-        SemLock.__init__(self, SEMAPHORE, value, SEM_VALUE_MAX, ctx=ctx)
+    def __init__(self, value: int = 1, *, ctx: Any, name: str | None = None) -> None:
+        SemLock.__init__(self, SEMAPHORE, value, SEM_VALUE_MAX, ctx=ctx, name=name)
 
     @classmethod
     def attach(cls, fd: int, slot: int) -> Self:
         """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
         return cls._attach(fd, slot, SEMAPHORE, None)
+
+    @classmethod
+    def open(cls, name: str) -> Self:
+        """The one that another program of the user gave this name."""
+        return _open(name, cls.attach)
 
 
 class BoundedSemaphore(Semaphore, _standard.BoundedSemaphore):
@@ -89,8 +114,8 @@ class BoundedSemaphore(Semaphore, _standard.BoundedSemaphore):
 
     __slots__ = ()
 
-    def __init__(self, value: int = 1, *, ctx: Any) -> None:
-        SemLock.__init__(self, SEMAPHORE, value, value, ctx=ctx)
+    def __init__(self, value: int = 1, *, ctx: Any, name: str | None = None) -> None:
+        SemLock.__init__(self, SEMAPHORE, value, value, ctx=ctx, name=name)
 
 
 class Lock(SemLock, _standard.Lock):
@@ -103,13 +128,18 @@ class Lock(SemLock, _standard.Lock):
 
     __slots__ = ()
 
-    def __init__(self, *, ctx: Any, on_owner_death: str = "warn") -> None:
-        SemLock.__init__(self, SEMAPHORE, 1, 1, ctx=ctx, on_owner_death=on_owner_death)
+    def __init__(self, *, ctx: Any, on_owner_death: str = "warn", name: str | None = None) -> None:
+        SemLock.__init__(self, SEMAPHORE, 1, 1, ctx=ctx, on_owner_death=on_owner_death, name=name)
 
     @classmethod
     def attach(cls, fd: int, slot: int, *, on_owner_death: str = "warn") -> Self:
         """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
         return cls._attach(fd, slot, SEMAPHORE, on_owner_death)
+
+    @classmethod
+    def open(cls, name: str, *, on_owner_death: str = "warn") -> Self:
+        """The one that another program of the user gave this name."""
+        return _open(name, cls.attach, on_owner_death=on_owner_death)
 
 
 class RLock(SemLock, _standard.RLock):
@@ -117,13 +147,18 @@ class RLock(SemLock, _standard.RLock):
 
     __slots__ = ()
 
-    def __init__(self, *, ctx: Any, on_owner_death: str = "warn") -> None:
-        SemLock.__init__(self, RECURSIVE_MUTEX, 1, 1, ctx=ctx, on_owner_death=on_owner_death)
+    def __init__(self, *, ctx: Any, on_owner_death: str = "warn", name: str | None = None) -> None:
+        SemLock.__init__(self, RECURSIVE_MUTEX, 1, 1, ctx=ctx, on_owner_death=on_owner_death, name=name)
 
     @classmethod
     def attach(cls, fd: int, slot: int, *, on_owner_death: str = "warn") -> Self:
         """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
         return cls._attach(fd, slot, RECURSIVE_MUTEX, on_owner_death)
+
+    @classmethod
+    def open(cls, name: str, *, on_owner_death: str = "warn") -> Self:
+        """The one that another program of the user gave this name."""
+        return _open(name, cls.attach, on_owner_death=on_owner_death)
 
 
 class _Count:
@@ -135,17 +170,22 @@ class _Count:
 
 
 class Condition(_standard.Condition):
-    """A condition variable. ``lock`` is a lock of this module; None makes an RLock."""
+    """A condition variable. ``lock`` is a lock of this module; None makes an RLock.
+
+    One with a ``name`` is of use to others with a lock that has a name, too.
+    """
 
     __slots__ = ("__enter__", "__exit__")
 
-    def __init__(self, lock: Any = None, *, ctx: Any) -> None:
+    def __init__(self, lock: Any = None, *, ctx: Any, name: str | None = None) -> None:
         self._is_fork_ctx = is_fork(ctx)
+        if lock is None and name is not None:
+            raise ValueError(f"condition {name!r} without a lock: give it one with a name of its own")
         if lock is None:
             lock = RLock(ctx=ctx)
         if not isinstance(lock, (Lock, RLock)):
             raise TypeError(f"{lock!r}: a condition needs a Lock or RLock of {__name__}, or None")
-        self._set(lock, _carrick.SharedCondition())
+        self._set(lock, _carrick.SharedCondition(name))
 
     def _set(self, lock: Any, condition: _carrick.SharedCondition) -> None:
         self._lock = lock
@@ -177,6 +217,11 @@ class Condition(_standard.Condition):
         found._set(lock, _carrick.SharedCondition._attach(fd, slot, 0))
         return found
 
+    @classmethod
+    def open(cls, name: str, lock: Lock | RLock) -> Self:
+        """The one that another program of the user gave this name; ``lock`` is the one it is notified under."""
+        return _open(name, cls.attach, lock)
+
     def wait(self, timeout: float | None = None) -> bool:
         """Let the lock go, wait to be notified and take the lock again; False when ``timeout`` seconds passed first."""
         assert self._lock._semlock._is_mine(), "must acquire() condition before using wait()"
@@ -196,9 +241,9 @@ class Condition(_standard.Condition):
 class Event(_standard.Event):
     """A flag that can be waited for."""
 
-    def __init__(self, *, ctx: Any) -> None:
+    def __init__(self, *, ctx: Any, name: str | None = None) -> None:
         self._is_fork_ctx = is_fork(ctx)
-        self._set_event(_carrick.SharedEvent())
+        self._set_event(_carrick.SharedEvent(name))
 
     def _set_event(self, event: _carrick.SharedEvent) -> None:
         self._event = event
@@ -238,6 +283,11 @@ class Event(_standard.Event):
         found._set_event(_carrick.SharedEvent._attach(fd, slot, 0))
         return found
 
+    @classmethod
+    def open(cls, name: str) -> Self:
+        """The one that another program of the user gave this name."""
+        return _open(name, cls.attach)
+
 
 class Barrier(_standard.Barrier):
     """A meeting point for ``parties`` processes and threads.
@@ -245,11 +295,19 @@ class Barrier(_standard.Barrier):
     A party that is killed while it waits breaks the barrier for the others.
     """
 
-    def __init__(self, parties: int, action: Any = None, timeout: float | None = None, *, ctx: Any) -> None:
+    def __init__(
+        self,
+        parties: int,
+        action: Any = None,
+        timeout: float | None = None,
+        *,
+        ctx: Any,
+        name: str | None = None,
+    ) -> None:
         if parties < 1:
             raise ValueError("parties must be > 0")
         self._is_fork_ctx = is_fork(ctx)
-        self._set(_carrick.SharedBarrier(parties), action, timeout)
+        self._set(_carrick.SharedBarrier(parties, name), action, timeout)
 
     def _set(self, barrier: _carrick.SharedBarrier, action: Any, timeout: float | None) -> None:
         self._barrier = barrier
@@ -275,6 +333,11 @@ class Barrier(_standard.Barrier):
         found = cls.__new__(cls)
         found._set(_carrick.SharedBarrier._attach(fd, slot, 0), action, timeout)
         return found
+
+    @classmethod
+    def open(cls, name: str, action: Any = None, timeout: float | None = None) -> Self:
+        """The one that another program of the user gave this name."""
+        return _open(name, cls.attach, action, timeout)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the others. Returns the place in the order of arrival, from 0.
