@@ -40,7 +40,7 @@ static int inherited(int fd)
     return fd;
 }
 
-static pid_t start(const char *role, char *command, char *const *handed_on)
+static pid_t start(const char *role, char *command, char *const *handed_on, int handed_count)
 {
     char *arguments[24];
     int count = 0, i;
@@ -48,7 +48,7 @@ static pid_t start(const char *role, char *command, char *const *handed_on)
     for (command = strtok(command, "\x1f"); command != NULL; command = strtok(NULL, "\x1f"))
         arguments[count++] = command;
     arguments[count++] = (char *)(size_t)role;
-    for (i = 0; i < 8; i++)
+    for (i = 0; i < handed_count; i++)
         arguments[count++] = handed_on[i];
     arguments[count] = NULL;
     child = fork();
@@ -60,19 +60,34 @@ static pid_t start(const char *role, char *command, char *const *handed_on)
     return child;
 }
 
-static void create(char **commands)
+/* Starts the actors, prints the report and waits for their ends. */
+static void attend(char **commands, carrick_queue *from, char *const *handed_on, int handed_count)
 {
     static const char *const roles[] = {"produce", "consume", "hold"};
+    uint8_t *text = NULL;
+    size_t len = 0;
+    pid_t children[3];
+    int i, status;
+    for (i = 0; i < 3; i++)
+        children[i] = start(roles[i], commands[i], handed_on, handed_count);
+    OK(carrick_queue_get(from, TIMEOUT, &text, &len));
+    printf("%.*s\n", (int)len, (const char *)text);
+    carrick_bytes_free(text, len);
+    for (i = 0; i < 3; i++) {
+        MUST(waitpid(children[i], &status, 0) == children[i]);
+        MUST(i == 2 ? WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL : status == 0);
+    }
+}
+
+static void create(char **commands)
+{
     static char texts[8][16];
     char *handed_on[8];
     carrick_queue_options options;
     carrick_queue *queues[2];
     int32_t fds[8];
     uint32_t slots[2];
-    uint8_t *text = NULL;
-    size_t len = 0;
-    pid_t children[3];
-    int i, status;
+    int i;
     OK(carrick_queue_options_init(&options));
     options.selectable = 1;
     for (i = 0; i < 2; i++) {
@@ -90,17 +105,56 @@ static void create(char **commands)
         sprintf(texts[i], "%d", i == 5 || i == 7 ? fds[i] : inherited(fds[i]));
         handed_on[i] = texts[i];
     }
-    for (i = 0; i < 3; i++)
-        children[i] = start(roles[i], commands[i], handed_on);
-    OK(carrick_queue_get(queues[1], TIMEOUT, &text, &len));
-    printf("%.*s\n", (int)len, (const char *)text);
-    carrick_bytes_free(text, len);
-    for (i = 0; i < 3; i++) {
-        MUST(waitpid(children[i], &status, 0) == children[i]);
-        MUST(i == 2 ? WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL : status == 0);
-        if (i < 2)
-            carrick_queue_free(queues[i]);
-    }
+    attend(commands, queues[1], handed_on, 8);
+    carrick_queue_free(queues[0]);
+    carrick_queue_free(queues[1]);
+}
+
+/* What is meant by a name's end. */
+static size_t named(char *name, const char *beginning, const char *what)
+{
+    return (size_t)sprintf(name, "%s-%s", beginning, what);
+}
+
+static void name_all(char **commands)
+{
+    static const char *const ends[] = {"items", "report", "lock", "held"};
+    char beginning[32], name[64], *handed_on[1];
+    int i;
+    sprintf(beginning, "actor-%ld", (long)getpid());
+    handed_on[0] = beginning;
+    OK(carrick_queue_create(name, named(name, beginning, "items"), NULL, &items));
+    OK(carrick_queue_create(name, named(name, beginning, "report"), NULL, &report));
+    OK(carrick_lock_create(name, named(name, beginning, "lock"), NULL, &lock));
+    OK(carrick_event_create(name, named(name, beginning, "held"), &held));
+    attend(commands, report, handed_on, 1);
+    for (i = 0; i < 4; i++)
+        OK(carrick_name_remove(name, named(name, beginning, ends[i])));
+}
+
+static int32_t open_named(const char *beginning, const char *what)
+{
+    char name[64];
+    int32_t fd = -1;
+    OK(carrick_name_open(name, named(name, beginning, what), &fd));
+    return fd;
+}
+
+/* By descriptors and numbers. */
+static void attach_all(char **numbers)
+{
+    OK(carrick_queue_attach(atoi(numbers[0]), atoi(numbers[1]), &items));
+    OK(carrick_queue_attach(atoi(numbers[2]), atoi(numbers[3]), &report));
+    OK(carrick_lock_attach(atoi(numbers[4]), (uint32_t)atoi(numbers[5]), NULL, &lock));
+    OK(carrick_event_attach(atoi(numbers[6]), (uint32_t)atoi(numbers[7]), &held));
+}
+
+static void open_all(const char *beginning)
+{
+    OK(carrick_queue_attach(open_named(beginning, "items"), -1, &items));
+    OK(carrick_queue_attach(open_named(beginning, "report"), -1, &report));
+    OK(carrick_lock_attach(open_named(beginning, "lock"), 0, NULL, &lock));
+    OK(carrick_event_attach(open_named(beginning, "held"), 0, &held));
 }
 
 static void produce(void)
@@ -142,16 +196,15 @@ static void hold(void)
 
 int main(int argc, char **argv)
 {
-    MUST(argc > 4);
-    if (strcmp(argv[1], "create") == 0) {
-        create(argv + 2);
+    MUST(argc == 3 || argc == 5 || argc == 10);
+    if (argc == 5) {
+        (strcmp(argv[1], "name") == 0 ? name_all : create)(argv + 2);
         return 0;
     }
-    MUST(argc == 10);
-    OK(carrick_queue_attach(atoi(argv[2]), atoi(argv[3]), &items));
-    OK(carrick_queue_attach(atoi(argv[4]), atoi(argv[5]), &report));
-    OK(carrick_lock_attach(atoi(argv[6]), (uint32_t)atoi(argv[7]), NULL, &lock));
-    OK(carrick_event_attach(atoi(argv[8]), (uint32_t)atoi(argv[9]), &held));
+    if (argc == 3)
+        open_all(argv[2]);
+    else
+        attach_all(argv + 2);
     if (strcmp(argv[1], "produce") == 0)
         produce();
     else if (strcmp(argv[1], "consume") == 0)

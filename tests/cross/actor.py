@@ -23,7 +23,23 @@ def create(commands):
     items, report = (queues.Queue(ctx=ctx, codec="bytes") for _ in range(2))
     lock, held = synchronize.Lock(ctx=ctx), synchronize.Event(ctx=ctx)
     handed_on = [*items.descriptors(), *report.descriptors(), *lock.place(), *held.place()]
-    descriptors = {*handed_on[:4], handed_on[4], handed_on[6]}
+    return start(commands, report, handed_on, {*handed_on[:4], handed_on[4], handed_on[6]})
+
+
+def name(commands):
+    ctx = context.get_context("spawn")
+    beginning = f"actor-{os.getpid()}"
+    names = [f"{beginning}-{what}" for what in ("items", "report", "lock", "held")]
+    made = [queues.Queue(ctx=ctx, codec="bytes", name=name) for name in names[:2]]
+    made += [synchronize.Lock(ctx=ctx, name=names[2]), synchronize.Event(ctx=ctx, name=names[3])]
+    try:
+        return start(commands, made[1], [beginning], ())
+    finally:
+        for name in names:
+            carrick.remove_name(name)
+
+
+def start(commands, report, handed_on, descriptors):
     actors = [
         subprocess.Popen([*command.split("\x1f"), role, *map(str, handed_on)], pass_fds=descriptors)
         for role, command in zip(("produce", "consume", "hold"), commands, strict=True)
@@ -60,13 +76,19 @@ def hold(_items, _report, lock, held):
 
 def main():
     role, *arguments = sys.argv[1:]
-    if role == "create":
-        sys.exit(create(arguments))
-    numbers = list(map(int, arguments))
-    items = queues.Queue.attach(numbers[0], numbers[1], codec="bytes")
-    report = queues.Queue.attach(numbers[2], numbers[3], codec="bytes")
-    lock = synchronize.Lock.attach(numbers[4], numbers[5])
-    held = synchronize.Event.attach(numbers[6], numbers[7])
+    if role in ("create", "name"):
+        sys.exit({"create": create, "name": name}[role](arguments))
+    if len(arguments) == 1:
+        (beginning,) = arguments
+        items, report = (queues.Queue.open(f"{beginning}-{what}", codec="bytes") for what in ("items", "report"))
+        lock = synchronize.Lock.open(f"{beginning}-lock")
+        held = synchronize.Event.open(f"{beginning}-held")
+    else:
+        numbers = list(map(int, arguments))
+        items = queues.Queue.attach(numbers[0], numbers[1], codec="bytes")
+        report = queues.Queue.attach(numbers[2], numbers[3], codec="bytes")
+        lock = synchronize.Lock.attach(numbers[4], numbers[5])
+        held = synchronize.Event.attach(numbers[6], numbers[7])
     {"produce": produce, "consume": consume, "hold": hold}[role](items, report, lock, held)
 
 

@@ -42,9 +42,30 @@ fn create(commands: &[String]) {
         handed_on.push(inherited(place.fd).to_string());
         handed_on.push(place.slot.to_string());
     }
+    start(commands, &report, &handed_on);
+}
+
+/// Their names, by the beginning of all.
+fn names(beginning: &str) -> [String; 4] {
+    ["items", "report", "lock", "held"].map(|what| format!("{beginning}-{what}"))
+}
+
+fn name(commands: &[String]) {
+    let beginning = format!("actor-{}", std::process::id());
+    let names = names(&beginning);
+    let queue = |name: &String| Queue::create(name, QueueOptions::default()).unwrap();
+    let (_items, report) = (queue(&names[0]), queue(&names[1]));
+    let _made = (Lock::create(&names[2]).unwrap(), Event::create(&names[3]).unwrap());
+    start(commands, &report, &[beginning]);
+    for name in &names {
+        carrick::name::remove(name).unwrap();
+    }
+}
+
+fn start(commands: &[String], report: &Queue, handed_on: &[String]) {
     let start = |(role, command): (&str, &String)| {
         let mut words = command.split('\x1f');
-        Command::new(words.next().unwrap()).args(words).arg(role).args(&handed_on).spawn().unwrap()
+        Command::new(words.next().unwrap()).args(words).arg(role).args(handed_on).spawn().unwrap()
     };
     let actors: Vec<Child> = ["produce", "consume", "hold"].into_iter().zip(commands).map(start).collect();
     println!("{}", String::from_utf8(report.get(soon()).unwrap()).unwrap());
@@ -86,8 +107,19 @@ fn hold(lock: &Lock, held: &Event) {
 fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (role, rest) = arguments.split_first().unwrap();
-    if role == "create" {
-        create(rest);
+    match role.as_str() {
+        "create" => create(rest),
+        "name" => name(rest),
+        _ => play(role, rest)?,
+    }
+    Ok(())
+}
+
+fn play(role: &str, rest: &[String]) -> Result<(), Error> {
+    if let [beginning] = rest {
+        let [items, report, lock, held] = names(beginning);
+        let (items, report) = (Queue::open(&items)?, Queue::open(&report)?);
+        act(role, &items, &report, &Lock::open(&lock)?, &Event::open(&held)?);
         return Ok(());
     }
     let numbers: Vec<i32> = rest.iter().map(|text| text.parse().unwrap()).collect();
@@ -100,10 +132,14 @@ fn main() -> Result<(), Error> {
     let report = Queue::attach_selectable(own(2), own(3))?;
     let lock = Lock::attach(lent(4), slot(5))?;
     let held = Event::attach(lent(6), slot(7))?;
-    match role.as_str() {
-        "produce" => produce(&items, &lock, &held),
-        "consume" => consume(&items, &report),
-        _ => hold(&lock, &held),
-    }
+    act(role, &items, &report, &lock, &held);
     Ok(())
+}
+
+fn act(role: &str, items: &Queue, report: &Queue, lock: &Lock, held: &Event) {
+    match role {
+        "produce" => produce(items, lock, held),
+        "consume" => consume(items, report),
+        _ => hold(lock, held),
+    }
 }
