@@ -314,8 +314,10 @@ fn a_program_killed_while_it_creates_leaves_all_or_nothing() {
         }
         std::thread::yield_now();
         let mut status = 0;
-        // SAFETY: it is this process's child; status is live for the call.
-        assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) | libc::waitpid(pid, &raw mut status, 0) }, pid);
+        // SAFETY: it is this process's child, and has not been waited for.
+        assert_eq!(unsafe { libc::kill(pid, libc::SIGKILL) }, 0);
+        // SAFETY: status is live for the call.
+        assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
         match Queue::open(&name) {
             Ok(queue) => {
                 whole += 1;
@@ -396,24 +398,25 @@ fn a_queue_with_a_name_has_no_event_descriptor_and_says_so() {
 
 /// Gives this process a view of its own of a `/dev/shm` with so much room; false where the system forbids that.
 fn small_shm(size: &std::ffi::CStr) -> bool {
-    // SAFETY: they have no arguments and cannot fail.
-    let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
-    // SAFETY: the strings are live for the calls.
-    unsafe {
-        if libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) != 0 {
-            return false;
-        }
-        fs::write("/proc/self/uid_map", format!("0 {user} 1")).is_ok()
-            && fs::write("/proc/self/setgroups", "deny").is_ok()
-            && fs::write("/proc/self/gid_map", format!("0 {group} 1")).is_ok()
-            && libc::mount(
-                c"carrick-test".as_ptr(),
-                c"/dev/shm".as_ptr(),
-                c"tmpfs".as_ptr(),
-                0,
-                size.as_ptr().cast(),
-            ) == 0
+    // SAFETY: it has no arguments and cannot fail.
+    let user = unsafe { libc::geteuid() };
+    // SAFETY: as above.
+    let group = unsafe { libc::getegid() };
+    // SAFETY: it has no pointers.
+    if unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) } != 0 {
+        return false;
     }
+    let maps = [
+        ("uid_map", format!("0 {user} 1")),
+        ("setgroups", "deny".to_owned()),
+        ("gid_map", format!("0 {group} 1")),
+    ];
+    if maps.iter().any(|(file, text)| fs::write(format!("/proc/self/{file}"), text).is_err()) {
+        return false;
+    }
+    let (source, target, kind) = (c"carrick-test".as_ptr(), c"/dev/shm".as_ptr(), c"tmpfs".as_ptr());
+    // SAFETY: the strings are live for the call.
+    unsafe { libc::mount(source, target, kind, 0, size.as_ptr().cast()) == 0 }
 }
 
 #[test]

@@ -38,10 +38,12 @@ __all__ = [
     "is_socket",
     "lifeline",
     "new",
+    "open_name",
     "poll",
     "recv_bytes",
     "recv_bytes_into",
     "recv_frame",
+    "remove_name",
     "request_pair",
     "send_bytes",
     "send_frame",
@@ -140,9 +142,7 @@ class Gate:
 class SharedQueue:
     """A queue of messages in shared memory."""
 
-    def __new__(
-        cls, max_items: int, max_bytes: int, soft: bool = False, name: str | None = None
-    ) -> Self: ...
+    def __new__(cls, max_items: int, max_bytes: int, soft: bool = False, name: str | None = None) -> Self: ...
     @staticmethod
     def attach(fd: int, bell: int) -> SharedQueue:
         """The queue behind the descriptors of another process, which are taken over; without a bell it is -1."""

@@ -195,13 +195,7 @@ fn index(value: u64) -> usize {
 impl SharedQueue {
     #[new]
     #[pyo3(signature = (max_items, max_bytes, soft=false, name=None))]
-    fn new(
-        py: Python<'_>,
-        max_items: u64,
-        max_bytes: u64,
-        soft: bool,
-        name: Option<&str>,
-    ) -> PyResult<Self> {
+    fn new(py: Python<'_>, max_items: u64, max_bytes: u64, soft: bool, name: Option<&str>) -> PyResult<Self> {
         let options = QueueOptions { max_items, max_bytes, soft };
         let queue = match name {
             Some(name) => Queue::create(name, options),

@@ -80,7 +80,9 @@ def main():
         sys.exit({"create": create, "name": name}[role](arguments))
     if len(arguments) == 1:
         (beginning,) = arguments
-        items, report = (queues.Queue.open(f"{beginning}-{what}", codec="bytes") for what in ("items", "report"))
+        items, report = (
+            queues.Queue.open(f"{beginning}-{what}", codec="bytes") for what in ("items", "report")
+        )
         lock = synchronize.Lock.open(f"{beginning}-lock")
         held = synchronize.Event.open(f"{beginning}-held")
     else:

@@ -131,7 +131,7 @@ impl Queue {
     }
 
     /// An empty queue with a name, by which other programs of this user [`open`](Self::open) it. See the module
-    /// [`name`](crate::name); the memory for what is in it comes out of `/dev/shm`, which may be small.
+    /// [`name`]; the memory for what is in it comes out of `/dev/shm`, which may be small.
     ///
     /// # Errors
     /// `Invalid`: no such name is possible; `Os` (EEXIST: there is one of this name; EMFILE, ...), `NoMemory`.
@@ -146,7 +146,7 @@ impl Queue {
     /// The queue of a name. It has no [`event_fd`](Self::event_fd): [`wait`](Self::wait) and [`get`](Self::get) wait.
     ///
     /// # Errors
-    /// Those of [`name::open`](crate::name::open) and of [`attach`](Self::attach).
+    /// Those of [`name::open`] and of [`attach`](Self::attach).
     pub fn open(name: &str) -> Result<Self> {
         Self::attach(name::open(name)?)
     }
