@@ -419,15 +419,14 @@ fn small_shm(size: &std::ffi::CStr) -> bool {
     unsafe { libc::mount(source, target, kind, 0, size.as_ptr().cast()) == 0 }
 }
 
-#[test]
-fn where_there_is_no_room_putting_fails_and_nobody_is_killed() {
+/// Runs a scenario in a child with a small `/dev/shm`; it returns the number of the step that went wrong, or 0.
+fn with_small_shm(size: &std::ffi::CStr, scenario: fn() -> i32) {
     const FORBIDDEN: i32 = 77;
-    let _test = Test::begin();
     // SAFETY: the child works on files and shared memory only, and ends by _exit.
     let pid = unsafe { libc::fork() };
     assert!(pid >= 0);
     if pid == 0 {
-        let code = if small_shm(c"size=1m") { full() } else { FORBIDDEN };
+        let code = if small_shm(size) { scenario() } else { FORBIDDEN };
         // SAFETY: it has no pointers.
         unsafe { libc::_exit(code) };
     }
@@ -437,47 +436,72 @@ fn where_there_is_no_room_putting_fails_and_nobody_is_killed() {
     assert!(libc::WIFEXITED(status), "killed: {status:#x}");
     match libc::WEXITSTATUS(status) {
         FORBIDDEN => eprintln!("the system forbids a mount of one's own: not tested"),
-        code => assert_eq!(code, 0, "the step that failed"),
+        code => assert_eq!(code, 0, "the step that went wrong"),
     }
 }
 
-/// The number of the step that goes wrong, or 0.
-fn full() -> i32 {
-    let no_room = |result: Result<()>| result.is_err_and(|error| error.kind() == Kind::NoMemory);
-    let Ok(queue) = Queue::create("full", LIMITS) else { return 1 };
-    if !no_room(queue.put(&[1; 2 << 20], NEVER)) {
-        return 2;
-    }
-    // Until there is no room for the next ring.
-    let mut put = 0_u32;
-    let refused = loop {
-        match queue.put(&[put.to_le_bytes()[0]; 1 << 14], NEVER) {
-            Ok(()) => put += 1,
-            other => break other,
-        }
-    };
-    if put < 8 || !no_room(refused) {
-        return 3;
-    }
-    // Others take what is left: not one page is free any more.
-    let Ok(file) = File::create("/dev/shm/rest") else { return 4 };
+/// Takes what is left of a small `/dev/shm`.
+fn fill_up(file: &str) -> bool {
+    let Ok(file) = File::create(file) else { return false };
     let mut at = 0;
     while file.write_at(&[0; 4096], at).is_ok() {
         at += 4096;
     }
-    if !Lock::create("other").map(drop).is_err_and(|error| error.kind() == Kind::NoMemory) {
-        return 7;
-    }
-    for number in 0..put {
-        if !queue.get(NEVER).is_ok_and(|body| body == [number.to_le_bytes()[0]; 1 << 14]) {
-            return 5;
+    true
+}
+
+/// Small items go through whatever ring the stream is in.
+fn goes_on(queue: &Queue) -> bool {
+    (0..1000).all(|_| queue.put(&[9; 1 << 10], NEVER).is_ok() && queue.get(NEVER).is_ok())
+}
+
+#[test]
+fn where_there_is_no_room_putting_fails_and_nobody_is_killed() {
+    let _test = Test::begin();
+    with_small_shm(c"size=1m", || {
+        let no_room = |result: Result<()>| result.is_err_and(|error| error.kind() == Kind::NoMemory);
+        let Ok(queue) = Queue::create("full", LIMITS) else { return 1 };
+        if !no_room(queue.put(&[1; 2 << 20], NEVER)) {
+            return 2;
         }
-    }
-    // Into whatever ring the stream is in.
-    for _ in 0..1000 {
-        if queue.put(&[9; 1 << 10], NEVER).is_err() || queue.get(NEVER).is_err() {
-            return 6;
+        // Until there is no room for the next ring.
+        let mut put = 0_u32;
+        let refused = loop {
+            match queue.put(&[put.to_le_bytes()[0]; 1 << 14], NEVER) {
+                Ok(()) => put += 1,
+                other => break other,
+            }
+        };
+        if put < 8 || !no_room(refused) {
+            return 3;
         }
-    }
-    0
+        if !fill_up("/dev/shm/rest") || !no_room(Lock::create("other").map(drop)) {
+            return 4;
+        }
+        for number in 0..put {
+            if !queue.get(NEVER).is_ok_and(|body| body == [number.to_le_bytes()[0]; 1 << 14]) {
+                return 5;
+            }
+        }
+        if goes_on(&queue) { 0 } else { 6 }
+    });
+}
+
+#[test]
+fn the_stream_can_come_back_to_the_smallest_ring_where_there_is_no_room() {
+    let _test = Test::begin();
+    with_small_shm(c"size=20m", || {
+        let Ok(queue) = Queue::create("large", LIMITS) else { return 1 };
+        // Through a ring of 16 MiB, whose memory is given back when it is empty.
+        if queue.put(&vec![1; 9 << 20], NEVER).is_err() || !fill_up("/dev/shm/rest") {
+            return 2;
+        }
+        if queue.get(NEVER).is_err() || !fill_up("/dev/shm/more") {
+            return 3;
+        }
+        if fs::metadata("/dev/shm/more").is_ok_and(|file| file.len() < 9 << 20) {
+            return 4;
+        }
+        if goes_on(&queue) { 0 } else { 5 }
+    });
 }
