@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use carrick::{Error, Kind};
+use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
@@ -51,7 +52,11 @@ fn make(py: Python<'_>, error: &Error, errno: Option<i32>, text: &str) -> PyErr 
         let made = make.bind(py).call1((error.kind().code(), errno, text))?;
         Ok(PyErr::from_value(made))
     };
-    make().unwrap_or_else(|failure| failure)
+    make().unwrap_or_else(|failure| match error.kind() {
+        // Python fails in strange ways where it has no memory to import a module.
+        Kind::NoMemory => PyMemoryError::new_err(()),
+        _ => failure,
+    })
 }
 
 /// Shorthand for turning a core result into a Python one.
