@@ -27,6 +27,14 @@ static inline void check(carrick_status status, const char *call)
     exit(1);
 }
 
+/* Takes a lock. If its holder was killed it is taken all the same, and what it guards may be half changed. */
+static inline void take(carrick_lock *lock)
+{
+    carrick_status status = carrick_lock_acquire(lock, FOREVER);
+    if (status != CARRICK_E_OWNER_DIED)
+        check(status, "carrick_lock_acquire");
+}
+
 /* Turns ASCII letters into capitals, which is all the servers of the examples do. */
 static inline void shout(uint8_t *text, size_t len)
 {

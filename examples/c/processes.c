@@ -78,7 +78,7 @@ static int32_t buy(const uint8_t *argument, size_t len, const carrick_connection
     char text[16] = "";
     int left;
     (void)argument, (void)len, (void)channel;
-    CHECK(carrick_lock_acquire(lock, FOREVER));
+    take(lock);
     if (pread(tickets, text, sizeof text - 1, 0) < 1)
         return 2;
     left = atoi(text);

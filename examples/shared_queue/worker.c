@@ -48,7 +48,7 @@ int main(int argc, char **argv)
             break;
         text[len] = '\0';
         number = strtol(text, NULL, 10);
-        CHECK(carrick_lock_acquire(lock, FOREVER));
+        take(lock);
         count(ledger);
         CHECK(carrick_lock_release(lock));
         len = (size_t)sprintf(text, "%ld", number * number);

@@ -162,7 +162,7 @@ fn warn_owner_died(py: Python<'_>) -> PyResult<()> {
     let class = py.import("carrick")?.getattr("OwnerDiedWarning")?;
     let text =
         "the process that held this lock died while holding it: what the lock guards may be half changed";
-    py.import("warnings")?.call_method1("warn", (text, class, 2)).map(drop)
+    py.import("warnings")?.call_method1("warn", (text, class, 1)).map(drop)
 }
 
 #[pymethods]

@@ -180,10 +180,16 @@ def test_a_codec_says_what_items_are_between_processes(method: str) -> None:
     child.join()
 
 
-def test_what_a_codec_cannot_say_is_reported(capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_a_codec_cannot_say_is_an_error_of_put() -> None:
     q = multiprocessing.Queue(codec="bytes")
-    q.put("text")
-    assert "TypeError" in capfd.readouterr().err
+    with pytest.raises(TypeError, match="str: a queue of codec 'bytes' takes bytes-like objects"):
+        q.put("text")
+    with pytest.raises(TypeError):
+        q.put_many([b"first", 2, b"third"])
+    as_json = multiprocessing.Queue(codec="json")
+    with pytest.raises(TypeError):
+        as_json.put({1, 2})
+    assert (q.qsize(), q.get(), as_json.qsize()) == (1, b"first", 0)
     with pytest.raises(ValueError, match="'xml'"):
         multiprocessing.Queue(codec="xml")
 

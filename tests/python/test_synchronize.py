@@ -7,6 +7,7 @@ import multiprocessing as standard
 import os
 import pickle
 import signal
+import sys
 import threading
 import warnings
 from pathlib import Path
@@ -86,8 +87,9 @@ def test_the_lock_of_a_killed_holder_is_taken_over_with_a_warning(method: str, k
     # As in the standard library it is held as long as nobody asks for it.
     assert repr(lock).startswith(f"<{kind}(")
     assert "SomeOtherProcess" in repr(lock)
-    with pytest.warns(carrick.OwnerDiedWarning, match="half changed"):
-        assert lock.acquire()
+    with pytest.warns(carrick.OwnerDiedWarning, match="half changed") as told:
+        here, taken = sys._getframe().f_lineno, lock.acquire()
+    assert taken and (told[0].filename, told[0].lineno) == (__file__, here)
     assert "MainProcess" in repr(lock)
     lock.release()
     with warnings.catch_warnings():

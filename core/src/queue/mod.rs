@@ -200,7 +200,8 @@ impl Queue {
     /// Puts an item at the end, waiting for room until the deadline.
     ///
     /// # Errors
-    /// `Full` (only with [`Deadline::NOW`]), `Timeout`, `Closed`, `FrameTooLarge` (over `max_bytes`),
+    /// `Full` (only with [`Deadline::NOW`]), `Timeout` (with that one too, after 250 ms, where a process is stopped in the
+    /// middle of putting), `Closed`, `FrameTooLarge` (over `max_bytes`),
     /// `NoMemory`, `Interrupted`, `Corrupt`. In every case nothing was put.
     pub fn put(&self, body: &[u8], deadline: Deadline) -> Result<()> {
         self.put_vectored(&[IoSlice::new(body)], deadline)
@@ -270,7 +271,8 @@ impl Queue {
     /// Takes the item at the beginning, waiting for one until the deadline.
     ///
     /// # Errors
-    /// `Empty` (only with [`Deadline::NOW`]), `Timeout`, `Closed` (and empty), `NoMemory`, `Interrupted`,
+    /// `Empty` (only with [`Deadline::NOW`]), `Timeout` (with that one too, after 250 ms, where a process is stopped in the
+    /// middle of taking), `Closed` (and empty), `NoMemory`, `Interrupted`,
     /// `Corrupt`. In every case nothing was taken.
     pub fn get(&self, deadline: Deadline) -> Result<Vec<u8>> {
         let make = |length| {

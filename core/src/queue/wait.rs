@@ -9,10 +9,15 @@ use crate::net::{Spin, Wait};
 use crate::sync::{SLICE, sleep};
 use crate::time::Deadline;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-/// How long to wait for a side's lock: it is never held for long, so who does not wait for room waits for it.
+/// How long somebody who does not wait for room waits for a side's lock. It is held for as long as copying an item takes,
+/// unless its holder is stopped in the middle (SIGSTOP); that of a dead one is taken over before this is over.
+const FOR_THE_LOCK: Duration = Duration::from_millis(250);
+
+/// How long to wait for a side's lock.
 pub(super) fn for_the_lock(deadline: Deadline) -> Deadline {
-    if deadline.is_now() { Deadline::NEVER } else { deadline }
+    if deadline.is_now() { Deadline::after(FOR_THE_LOCK) } else { deadline }
 }
 
 /// The wait of one call, which spins once and sleeps as often as it takes.
@@ -62,5 +67,29 @@ impl<'a> Waiting<'a> {
             return Ok(());
         }
         sleep(side.word(), version, SLICE, operation, deadline).map(drop)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+#[expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
+mod tests {
+    use crate::error::Kind;
+    use crate::queue::{Queue, QueueOptions};
+    use crate::time::Deadline;
+
+    #[test]
+    fn who_does_not_wait_is_not_held_up_for_long_by_one_that_is_stopped_in_the_middle() {
+        let queue = Queue::new(QueueOptions::default()).unwrap();
+        queue.put(b"before", Deadline::NOW).unwrap();
+        let head = queue.head().unwrap();
+        // As one that is stopped would.
+        head.put.lock.lock("test", Deadline::NOW).unwrap();
+        head.get.lock.lock("test", Deadline::NOW).unwrap();
+        assert_eq!(queue.put(b"now", Deadline::NOW).unwrap_err().kind(), Kind::Timeout);
+        assert_eq!(queue.get(Deadline::NOW).unwrap_err().kind(), Kind::Timeout);
+        assert!(head.put.lock.unlock() && head.get.lock.unlock());
+        queue.put(b"now", Deadline::NOW).unwrap();
+        assert_eq!(queue.get(Deadline::NOW).unwrap(), b"before");
+        assert_eq!(queue.get(Deadline::NOW).unwrap(), b"now");
     }
 }

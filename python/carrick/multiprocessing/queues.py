@@ -108,6 +108,16 @@ class _Writer(_End):
         self._queue.put(view if size is None else view[:size])
 
 
+def _dump_bytes(obj: Any) -> memoryview:
+    try:
+        return memoryview(obj)
+    except TypeError:
+        kind = type(obj).__name__
+        raise TypeError(
+            f"{kind}: a queue of codec 'bytes' takes bytes-like objects; use codec='pickle'"
+        ) from None
+
+
 def _dump_json(obj: Any) -> bytes:
     import json
 
@@ -122,7 +132,7 @@ def _load_json(body: bytes) -> Any:
 
 _CODECS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
     "pickle": (_dumps, _loads),
-    "bytes": (memoryview, bytes),
+    "bytes": (_dump_bytes, bytes),
     "json": (_dump_json, _load_json),
 }
 
@@ -183,7 +193,8 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         """Put an item at the end.
 
         Raises :exc:`queue.Full` where there is no room, with ``block`` after ``timeout`` seconds (None is for
-        ever). An object that cannot be pickled is reported by a traceback and left out.
+        ever). An object that cannot be pickled is reported by a traceback and left out, as in the standard library;
+        what another codec cannot say is an exception of that codec, TypeError as a rule.
         """
         if self._closed:
             raise ValueError(f"Queue {self!r} is closed")
@@ -196,6 +207,8 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         except MemoryError:
             raise  # The object is not to blame.
         except Exception as error:
+            if not self._pickles:
+                raise
             self._on_queue_feeder_error(error, obj)
             return
         self._queue.put(body, block, timeout)
