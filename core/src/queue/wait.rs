@@ -71,7 +71,6 @@ impl<'a> Waiting<'a> {
 }
 
 #[cfg(all(test, not(loom)))]
-#[expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
 mod tests {
     use crate::error::Kind;
     use crate::queue::{Queue, QueueOptions};
