@@ -688,7 +688,7 @@ typedef struct carrick_process_options {
      */
     int32_t new_session;
     /**
-     * Its process group, for carrick_process_spawn: 0 is one of its own, -1 this process's (-1).
+     * Its process group, for carrick_process_spawn: 0 is one of its own, -1 this process's, nothing less (-1).
      */
     int32_t process_group;
     /**
@@ -1710,8 +1710,8 @@ carrick_status carrick_process_start(carrick_process_fn function,
 /**
  * Starts a program: arguments[0], found as a shell finds it, with the arguments, of which NULL is behind the last one.
  * options may be NULL. out_process is OWNED.
- * Codes: E_INVALID, E_VERSION, E_NOMEMORY, E_OS (ENOENT or EACCES: the program or the directory; EAGAIN, EMFILE, EBADF,
- * ...), E_NULL. ANY thread. Since 0.1.
+ * Codes: E_INVALID, E_VERSION, E_NOMEMORY, E_OS (ENOENT or EACCES: the program or the directory, the message says which;
+ * EPERM: the process group; EAGAIN, EMFILE, EBADF, ...), E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_process_spawn(const char *const *arguments,
                                      const struct carrick_process_options *options,

@@ -50,7 +50,54 @@ fn a_program_ends_with_its_exit_code_or_signal() {
     assert_eq!(shell("exit 7"), Exit::Code(7));
     assert_eq!(shell("kill -9 $$"), Exit::Signal(libc::SIGKILL));
     assert_eq!(shell("kill -9 $$").code(), -libc::SIGKILL);
-    assert_eq!(Command::new("/no/such/program").spawn().unwrap_err().os_code(), Some(libc::ENOENT));
+}
+
+#[test]
+fn a_program_that_cannot_be_started_is_named_and_so_is_its_directory() {
+    if !in_child("a_program_that_cannot_be_started_is_named_and_so_is_its_directory") {
+        return;
+    }
+    let _test = Test::begin();
+    let (ours, theirs) = thread_of_life();
+    // With and without what only a fork can give it.
+    for fork in [false, true] {
+        let refused = |command: Command, errno: i32, words: [&str; 2]| {
+            let command = if fork { command.new_session() } else { command };
+            let error = command.spawn().unwrap_err();
+            assert_eq!((error.kind(), error.os_code()), (Kind::Os, Some(errno)), "{error}");
+            let text = error.to_string();
+            let reason = std::io::Error::from_raw_os_error(errno).to_string();
+            assert!(
+                text.starts_with(&format!("start a program: operating system error: {reason}: ")),
+                "{text}"
+            );
+            assert!(words.iter().all(|word| text.contains(word)), "{text}");
+        };
+        let plain = ["the program \"no-such-program\"", "PATH"];
+        refused(Command::new("no-such-program"), libc::ENOENT, plain);
+        refused(Command::new("no-such-program").directory("/usr"), libc::ENOENT, plain);
+        refused(Command::new("/no/such"), libc::ENOENT, ["the program \"/no/such\"", "first line"]);
+        refused(Command::new("/etc/passwd"), libc::EACCES, ["the program \"/etc/passwd\"", "may run"]);
+        refused(Command::new("/etc/passwd/x"), libc::ENOTDIR, ["the program \"/etc/passwd/x\"", "its path"]);
+        refused(
+            Command::new("true").arg("x".repeat(1 << 20)),
+            libc::E2BIG,
+            ["the program \"true\"", "too long"],
+        );
+        let elsewhere = |path: &str| Command::new("true").directory(path);
+        refused(elsewhere("/no/such"), libc::ENOENT, ["the directory \"/no/such\"", "create it"]);
+        refused(elsewhere("/etc/passwd"), libc::ENOTDIR, ["the directory \"/etc/passwd\"", "give another"]);
+        // That of init is none of this session.
+        refused(Command::new("true").process_group(1), libc::EPERM, ["process group 1", "give 0"]);
+    }
+    let invalid = |command: Command, words: &str| {
+        let error = command.spawn().unwrap_err();
+        assert_eq!(error.kind(), Kind::Invalid);
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    invalid(Command::new("true").process_group(-5), "process group -5; give 0");
+    invalid(Command::new("true").descriptor(theirs, -1), "the number -1; give 0 or more");
+    drop(ours);
 }
 
 #[test]
@@ -107,8 +154,6 @@ fn a_program_has_what_it_was_given() {
     );
     assert_eq!(reads_to_the_end(&mut left), b"a");
     assert_eq!(reads_to_the_end(&mut right), b"b");
-    let refused = Command::new("true").descriptor(ours.into(), -1).spawn().unwrap_err();
-    assert_eq!(refused.kind(), Kind::Invalid);
 }
 
 #[test]

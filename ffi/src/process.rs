@@ -65,7 +65,7 @@ pub struct carrick_process_options {
     pub channel: i32,
     /// It leads a session of its own, without a terminal, for carrick_process_spawn: 0 or 1 (0).
     pub new_session: i32,
-    /// Its process group, for carrick_process_spawn: 0 is one of its own, -1 this process's (-1).
+    /// Its process group, for carrick_process_spawn: 0 is one of its own, -1 this process's, nothing less (-1).
     pub process_group: i32,
     /// Its standard streams, for carrick_process_spawn: BORROWED for the call; -1 is this process's (-1).
     pub stdin_fd: i32,
@@ -199,8 +199,8 @@ fn texts<'a>(array: *const *const c_char) -> Vec<&'a CStr> {
 
 /// Starts a program: arguments[0], found as a shell finds it, with the arguments, of which NULL is behind the last one.
 /// options may be NULL. out_process is OWNED.
-/// Codes: E_INVALID, E_VERSION, E_NOMEMORY, E_OS (ENOENT or EACCES: the program or the directory; EAGAIN, EMFILE, EBADF,
-/// ...), E_NULL. ANY thread. Since 0.1.
+/// Codes: E_INVALID, E_VERSION, E_NOMEMORY, E_OS (ENOENT or EACCES: the program or the directory, the message says which;
+/// EPERM: the process group; EAGAIN, EMFILE, EBADF, ...), E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_process_spawn(
     arguments: *const *const c_char,
@@ -232,7 +232,7 @@ pub unsafe extern "C" fn carrick_process_spawn(
         if !o.directory.is_null() {
             command = command.directory(text(o.directory, o.directory_len, OPERATION)?);
         }
-        if o.process_group >= 0 {
+        if o.process_group != -1 {
             command = command.process_group(o.process_group);
         }
         if flag(o.new_session, "new_session", OPERATION)? {

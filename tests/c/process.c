@@ -198,6 +198,16 @@ static void a_function_runs_in_a_child_of_a_fork_server(void)
     exit(0);
 }
 
+/* The last message of an error has these words. */
+static void names(const char *words)
+{
+    char text[300];
+    size_t len = 0;
+    OK(carrick_last_error(text, sizeof text - 1, &len));
+    text[len] = 0;
+    CHECK(strstr(text, words) != NULL);
+}
+
 static void a_program_has_what_it_was_given(void)
 {
     static const char *environment[] = {"NAME=value", NULL};
@@ -226,6 +236,18 @@ static void a_program_has_what_it_was_given(void)
     CHECK(ended(process) == 0);
     STATUS(CARRICK_E_OS, carrick_process_spawn(missing, NULL, &process));
     CHECK(carrick_last_os_error() == ENOENT);
+    names("the program \"/no/such/program\"");
+    options = defaults();
+    options.directory = "/no/such";
+    options.directory_len = strlen(options.directory);
+    STATUS(CARRICK_E_OS, carrick_process_spawn(shell, &options, &process));
+    CHECK(carrick_last_os_error() == ENOENT);
+    names("the directory \"/no/such\"");
+    options = defaults();
+    options.process_group = -2;
+    STATUS(CARRICK_E_INVALID, carrick_process_spawn(shell, &options, &process));
+    names("process group -2");
+    options = defaults();
     STATUS(CARRICK_E_INVALID, carrick_process_spawn(none, NULL, &process));
     options.environment = nothing;
     STATUS(CARRICK_E_INVALID, carrick_process_spawn(shell, &options, &process));

@@ -32,8 +32,15 @@ pub(super) const PANICKED: i32 = 101;
 pub struct Command {
     inner: std::process::Command,
     descriptors: Vec<(OwnedFd, RawFd)>,
+    group: Option<i32>,
     new_session: bool,
     daemon: bool,
+}
+
+const STARTING: &str = "start a program";
+
+fn invalid(detail: String) -> Error {
+    Error::with_detail(Kind::Invalid, STARTING, detail)
 }
 
 impl Command {
@@ -43,6 +50,7 @@ impl Command {
         Self {
             inner: std::process::Command::new(program),
             descriptors: Vec::new(),
+            group: None,
             new_session: false,
             daemon: false,
         }
@@ -114,7 +122,7 @@ impl Command {
     /// Puts it into a process group: 0 is one of its own.
     #[must_use]
     pub fn process_group(mut self, group: i32) -> Self {
-        self.inner.process_group(group);
+        self.group = Some(group);
         self
     }
 
@@ -136,19 +144,30 @@ impl Command {
     ///
     /// # Errors
     /// `Os`: ENOENT and EACCES are about the program or the directory, EAGAIN about the number of processes, EMFILE
-    /// about descriptors. `Invalid`: the number of a descriptor is negative.
+    /// about descriptors, EPERM about the process group. `Invalid`: the number of a descriptor or of the process group
+    /// is negative.
     pub fn spawn(mut self) -> Result<Child> {
-        const STARTING: &str = "start a program";
         let failed = |e: io::Error| Error::from_io(&e, STARTING);
         if let Some((_, number)) = self.descriptors.iter().find(|(_, number)| *number < 0) {
-            return Err(Error::with_detail(Kind::Invalid, STARTING, format!("descriptor {number}")));
+            return Err(invalid(format!("a descriptor is to have the number {number}; give 0 or more")));
+        }
+        if let Some(group) = self.group {
+            if group < 0 {
+                return Err(invalid(format!(
+                    "process group {group}; give 0 for one of its own, or a number"
+                )));
+            }
+            self.inner.process_group(group);
         }
         let lifeline = if self.daemon { Some(sys::lifeline().map_err(failed)?) } else { None };
         if lifeline.is_some() || self.new_session || !self.descriptors.is_empty() {
             let Self { descriptors, new_session, .. } = self;
             sys::add_extras(&mut self.inner, Extras { descriptors, new_session, lifeline });
         }
-        let mut started = self.inner.spawn().map_err(failed)?;
+        let mut started = self.inner.spawn().map_err(|e| match blame(&self.inner, self.group, &e) {
+            Some(blame) => Error::from_io(&e, STARTING).detailed(format!("{e}: {blame}")),
+            None => failed(e),
+        })?;
         let pid = i32::try_from(started.id()).unwrap_or(0);
         match sys::pidfd(pid) {
             Ok(pidfd) => Ok(Child::own(pid, pidfd, None)),
@@ -159,6 +178,35 @@ impl Command {
             }
         }
     }
+}
+
+/// Which of the program, its directory and its group could not be had, and the remedy; the kernel gives a number only.
+fn blame(command: &std::process::Command, group: Option<i32>, error: &io::Error) -> Option<String> {
+    let number = error.raw_os_error()?;
+    // As to enter it fails, so does this.
+    let entered = command.get_current_dir().map(|path| (path, std::fs::metadata(path.join("."))));
+    if let Some((path, Err(refused))) = &entered
+        && refused.raw_os_error() == Some(number)
+    {
+        return Some(format!("the directory {path:?} that it is to start in; create it or give another"));
+    }
+    let program = command.get_program();
+    let is_path = program.as_encoded_bytes().contains(&b'/');
+    let remedy = match number {
+        libc::ENOENT if is_path => "it is missing, or what its first line names is",
+        libc::ENOENT => "it is in no directory of PATH: install it or give its path",
+        libc::EACCES => "it is to be a file that this user may run",
+        libc::ENOEXEC => "it is for another machine, or a script whose first line does not name what runs it",
+        libc::E2BIG => "its arguments and environment are too long",
+        libc::ENOTDIR | libc::ELOOP | libc::ENAMETOOLONG | libc::EISDIR => "correct its path",
+        libc::ETXTBSY => "somebody writes to it",
+        libc::EPERM => {
+            let group = group?;
+            return Some(format!("process group {group}; give 0, or one of this session and no new session"));
+        }
+        _ => return None,
+    };
+    Some(format!("the program {program:?}; {remedy}"))
 }
 
 /// How [`fork`] and a fork server start a process.
