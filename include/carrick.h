@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * carrick: framed sockets, HMAC authentication and servers. Version 0.1.
+ * carrick: framed sockets, HMAC authentication, servers, processes, and queues and locks in shared memory.
+ * Version 0.1.
  *
  * Made by cbindgen from ffi/src; do not edit. The conventions behind the words OWNED, SHARED, BORROWED,
  * CONSUMED (who frees), ANY, ONE, HOME (which thread) are in docs/c-api.md. In short:
@@ -86,7 +87,8 @@
 #define CARRICK_E_WOULD_BLOCK -22
 
 /**
- * A signal ended the wait, because the interrupt hook said so.
+ * A signal ended the wait, because the program's interrupt hook said so. Only Rust can install one: in a program
+ * without it a wait goes on after a signal.
  */
 #define CARRICK_E_INTERRUPTED -23
 
@@ -1621,8 +1623,9 @@ void carrick_lock_free(struct carrick_lock *lock);
  * The descriptor, OWNED (close it), of what a program of the same user gave this name with a _create function of
  * carrick_queue, carrick_lock, carrick_semaphore, carrick_condition, carrick_event or carrick_barrier: for the _attach
  * function of the same type, with slot 0 and without a bell. It is close-on-exec.
- * Codes: E_INVALID (no such name is possible), E_OS (ENOENT: nothing has this name; EACCES: it is no plain file,
- * another user's, or others may open it; EMFILE, ...), E_NULL. ANY thread. Since 0.1.
+ * Codes: E_INVALID (no such name is possible), E_OS (ENOENT: nothing has this name; EACCES: it is another user's, or
+ * others may open it; ELOOP, EISDIR, ENXIO, EACCES: it is a symbolic link, a directory, a socket, a pipe; EMFILE, ...),
+ * E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_name_open(const char *name,
                                  size_t name_len,

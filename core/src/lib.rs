@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! carrick: framed sockets, HMAC authentication and servers, shared by Rust, C and Python programs.
+//! carrick: framed sockets, HMAC authentication, servers, processes, and queues and locks in shared memory, for Rust,
+//! C and Python programs.
 //!
 //! | module | what it has | stands on |
 //! |---|---|---|

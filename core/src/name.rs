@@ -54,8 +54,8 @@ fn failed(error: &io::Error, name: &str, operation: &'static str, remedy: &str) 
 /// The descriptor of what has a name, for an `attach`; the slot of a lock and the like is 0.
 ///
 /// # Errors
-/// `Invalid`: no such name is possible; `Os`: ENOENT, nothing has this name; EACCES, it is no plain file, another
-/// user's, or others may open it; EMFILE, ....
+/// `Invalid`: no such name is possible; `Os`: ENOENT, nothing has this name; EACCES, it is another user's, or others may
+/// open it; ELOOP, EISDIR, ENXIO, EACCES, it is a symbolic link, a directory, a socket, a pipe; EMFILE, ....
 pub fn open(name: &str) -> Result<OwnedFd> {
     const OPERATION: &str = "open name";
     const REMEDY: &str = "it is not what carrick makes: choose another name, or remove it";

@@ -11,8 +11,9 @@ use std::os::fd::IntoRawFd;
 /// The descriptor, OWNED (close it), of what a program of the same user gave this name with a _create function of
 /// carrick_queue, carrick_lock, carrick_semaphore, carrick_condition, carrick_event or carrick_barrier: for the _attach
 /// function of the same type, with slot 0 and without a bell. It is close-on-exec.
-/// Codes: E_INVALID (no such name is possible), E_OS (ENOENT: nothing has this name; EACCES: it is no plain file,
-/// another user's, or others may open it; EMFILE, ...), E_NULL. ANY thread. Since 0.1.
+/// Codes: E_INVALID (no such name is possible), E_OS (ENOENT: nothing has this name; EACCES: it is another user's, or
+/// others may open it; ELOOP, EISDIR, ENXIO, EACCES: it is a symbolic link, a directory, a socket, a pipe; EMFILE, ...),
+/// E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_name_open(
     name: *const c_char,

@@ -35,7 +35,8 @@ pub const CARRICK_E_CLOSED: i32 = -20;
 pub const CARRICK_E_TIMEOUT: i32 = -21;
 /// Nothing can be done at once and the caller asked not to wait.
 pub const CARRICK_E_WOULD_BLOCK: i32 = -22;
-/// A signal ended the wait, because the interrupt hook said so.
+/// A signal ended the wait, because the program's interrupt hook said so. Only Rust can install one: in a program
+/// without it a wait goes on after a signal.
 pub const CARRICK_E_INTERRUPTED: i32 = -23;
 /// There is no room for one more.
 pub const CARRICK_E_FULL: i32 = -24;

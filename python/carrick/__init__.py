@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Framed sockets, HMAC authentication and servers: the standard library's interfaces on a Rust core.
+"""Framed sockets, HMAC authentication, servers, processes, and queues and locks in shared memory.
+
+The interfaces are the standard library's, on a Rust core.
 
 Import a drop-in instead of its standard module::
 

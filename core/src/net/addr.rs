@@ -4,7 +4,7 @@
 //! | written | means |
 //! |---|---|
 //! | `127.0.0.1:9000`, `[::1]:9000` | IPv4, IPv6 |
-//! | `name:9000` | resolved when used; the first address of the name |
+//! | `name:9000` | the first address of the name, asked for when the text is read |
 //! | `unix:/path` | a Unix socket in the file system |
 //! | `unix:@name` | a Unix socket in Linux's abstract name space |
 #![forbid(unsafe_code)]
@@ -21,6 +21,9 @@ use std::str::FromStr;
 pub const UNIX_PATH_MAX: usize = 107;
 
 /// Where a socket is, or whom it talks to.
+///
+/// Reading one (`parse`) asks the system's resolver where the text has a host's name. That may take seconds, and no
+/// deadline and no signal's hook ends it; `Os` without an errno says that the name has no address.
 ///
 /// # Example
 /// ```
