@@ -1,16 +1,123 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""``python -m carrick --version``."""
+"""``python -m carrick [SCRIPT | -m MODULE | -c CODE] [ARGUMENT ...]``: a program on carrick, without an edit.
 
-import argparse
+The program runs as ``python`` would run it, after :func:`carrick.patch`; so do its children.
+"""
 
-from carrick import __version__
+from __future__ import annotations
+
+import os
+import pkgutil
+import runpy
+import sys
+from importlib.machinery import BuiltinImporter, SourceFileLoader, SourcelessFileLoader
+from types import ModuleType
+
+import carrick
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
+
+USAGE = "usage: python -m carrick [-h] [--version] (SCRIPT | -m MODULE | -c CODE) [ARGUMENT ...]"
+
+HELP = f"""{USAGE}
+
+Runs a program as python does, with carrick's modules in place of hmac, queue, socketserver and those of
+multiprocessing that make processes, queues, locks and connections; in its child processes, too.
+SCRIPT is a file, a folder or a zip archive with a __main__.py."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m carrick", description="carrick's Python package.")
-    parser.add_argument("--version", action="version", version=f"carrick {__version__}")
-    parser.parse_args()
-    parser.print_help()
+    """Run the program that the command line names."""
+    first, *rest = sys.argv[1:] or ["-h"]
+    if first in ("-h", "--help"):
+        print(HELP)
+    elif first in ("-V", "--version"):
+        print(f"carrick {carrick.__version__}")
+    elif first in ("-m", "-c") and not rest:
+        _refuse(f"{first} needs an argument")
+    elif first.startswith("-") and first not in ("-m", "-c"):
+        _refuse(f"{first} is no option of carrick: options of python go before -m carrick")
+    else:
+        _run(first, rest)
+
+
+def _refuse(why: str) -> None:
+    print(f"{USAGE}\npython -m carrick: {why}", file=sys.stderr)
+    sys.exit(2)
+
+
+def _run(first: str, rest: list[str]) -> None:
+    carrick.patch()
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _excepthook
+    if first == "-m":
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+        return
+    if first == "-c":
+        code, sys.argv = rest[0], ["-c", *rest[1:]]
+        _in_front("")
+        _execute(compile(code, "<string>", "exec", dont_inherit=True), {"__loader__": BuiltinImporter})
+        return
+    sys.argv = [first, *rest]
+    path = os.path.abspath(first)
+    start = b"PK" if os.path.isdir(path) else _start_of(path)
+    if start[:2] == b"PK":
+        _run_folder(path)
+        return
+    _in_front(os.path.dirname(os.path.realpath(path)))
+    loader: Any
+    if start[2:] == b"\r\n":
+        # The number at the beginning of compiled code ends so.
+        loader = SourcelessFileLoader("__main__", path)
+        code = loader.get_code("__main__")
+    else:
+        loader = SourceFileLoader("__main__", path)
+        code = loader.source_to_code(loader.get_data(path), path)
+    _execute(code, {"__file__": path, "__cached__": None, "__loader__": loader})
+
+
+def _run_folder(path: str) -> None:
+    importer = pkgutil.get_importer(path)
+    spec: Any = importer.find_spec("__main__") if importer else None
+    if spec is None:
+        sys.exit(f"{sys.executable}: can't find '__main__' module in {path!r}")
+    # In front even where the folders of scripts are not.
+    sys.path[: not sys.flags.safe_path] = [path]
+    names = {"__file__": spec.origin, "__cached__": spec.cached, "__package__": "", "__spec__": spec}
+    _execute(spec.loader.get_code("__main__"), {**names, "__loader__": spec.loader})
+
+
+def _start_of(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(4)
+    except OSError as error:
+        sys.exit(f"{sys.executable}: can't open file {path!r}: [Errno {error.errno}] {error.strerror}")
+
+
+def _in_front(folder: str) -> None:
+    if not sys.flags.safe_path:
+        sys.path[0] = folder
+
+
+def _execute(code: Any, names: dict[str, Any]) -> None:
+    program = ModuleType("__main__")
+    vars(program).update(names)
+    sys.modules["__main__"] = program
+    exec(code, vars(program))  # noqa: S102
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+    """Leave out of the traceback what is not the program's."""
+    ours = (__file__, "<frozen runpy>", runpy.__file__)
+    while traceback is not None and traceback.tb_frame.f_code.co_filename in ours:
+        traceback = traceback.tb_next
+    error.__traceback__ = traceback
+    sys.__excepthook__(kind, error, traceback)
 
 
 if __name__ == "__main__":
