@@ -30,7 +30,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::sys;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// The most bytes of a name.
 const LONGEST: usize = 200;
@@ -81,6 +81,17 @@ pub fn remove(name: &str) -> Result<()> {
     const OPERATION: &str = "remove name";
     check(name, OPERATION)?;
     sys::remove_name(name).map_err(|e| failed(&e, name, OPERATION, "it may have been removed already"))
+}
+
+/// The error of an attach to what has a name with that name, and the remedy.
+pub(crate) fn named(error: Error, file: BorrowedFd<'_>) -> Error {
+    let (Kind::Invalid, Some(name)) = (error.kind(), sys::name_of(file)) else { return error };
+    let words = error.detail().unwrap_or_default();
+    let detail = format!(
+        "the name '{name}' is of something of another kind or version: {words}; open it as what it was created as, \
+         or choose another name"
+    );
+    error.detailed(detail)
 }
 
 /// So many zeros, which are to have a name once what is in them is whole.

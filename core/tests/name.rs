@@ -251,6 +251,16 @@ fn a_file_of_another_kind_or_cut_short_is_refused() {
     invalid(Condition::open(&lock), "slot 0 holds no condition");
     invalid(Barrier::open(&condition), "slot 0 holds no barrier");
     invalid(Lock::attach(&name::open(&lock).unwrap(), 1), "slot 1");
+    invalid(
+        Event::open(&lock),
+        &format!("the name '{}' is of something of another kind or version: ", lock.0),
+    );
+    invalid(Event::open(&queue), &format!("the name '{}' is of something of another kind", queue.0));
+    invalid(Event::open(&lock), "; open it as what it was created as, or choose another name");
+    // What has no name is not said to have one.
+    let event = Event::new().unwrap();
+    let error = Lock::attach(event.place().fd, event.place().slot).unwrap_err();
+    assert!(!error.to_string().contains("name"), "{error}");
     for (name, length) in [(&lock, 1023), (&lock, 0), (&queue, 69631), (&queue, 4096), (&queue, 0)] {
         File::options().write(true).open(name.path()).unwrap().set_len(length).unwrap();
         invalid(Lock::open(name).map(drop).and_then(|()| Queue::open(name).map(drop)), "");

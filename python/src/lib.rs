@@ -5,6 +5,7 @@
 //! try once without waiting while still attached: giving the interpreter away costs more than a system call
 //! that has something to do.
 
+mod argument;
 mod auth;
 mod buffer;
 mod connection;

@@ -5,6 +5,7 @@
 //! a thread that waits for the interpreter. Only then it detaches and waits.
 #![forbid(unsafe_code)]
 
+use crate::argument::{number, text_or_none};
 use crate::buffer::{BytesBody, View, take};
 use crate::connection::seconds;
 use crate::errors::{OrRaise, raise};
@@ -195,9 +196,17 @@ fn index(value: u64) -> usize {
 impl SharedQueue {
     #[new]
     #[pyo3(signature = (max_items, max_bytes, soft=false, name=None))]
-    fn new(py: Python<'_>, max_items: u64, max_bytes: u64, soft: bool, name: Option<&str>) -> PyResult<Self> {
+    fn new(
+        py: Python<'_>,
+        max_items: &Bound<'_, PyAny>,
+        max_bytes: &Bound<'_, PyAny>,
+        soft: bool,
+        name: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Self> {
+        let max_items = number(max_items, "maxsize", u64::MAX)?;
+        let max_bytes = number(max_bytes, "max_bytes", u64::MAX)?;
         let options = QueueOptions { max_items, max_bytes, soft };
-        let queue = match name {
+        let queue = match text_or_none(name, "name")?.as_deref() {
             Some(name) => Queue::create(name, options),
             None => Queue::new(options).and_then(Queue::selectable),
         };
@@ -314,10 +323,11 @@ impl SharedQueue {
         &self,
         py: Python<'py>,
         loads: &Bound<'py, PyAny>,
-        most: usize,
+        most: &Bound<'py, PyAny>,
         block: bool,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyList>> {
+        let most = index(number(most, "max_items", u64::MAX)?);
         let items = PyList::empty(py);
         if most == 0 {
             return Ok(items);

@@ -6,6 +6,7 @@
 //! enough it detaches and waits.
 #![forbid(unsafe_code)]
 
+use crate::argument::{descriptor, number, text_or_none};
 use crate::buffer::lend;
 use crate::connection::seconds;
 use crate::errors::{OrRaise, raise};
@@ -28,8 +29,12 @@ fn place(place: &Place<'_>) -> PlaceTuple {
 
 /// The memory that another process's place means. The descriptor, which stays the caller's, is needed only where the
 /// segment is not in this process yet.
-fn memory(fd: Option<&RawFd>, segment: u128) -> PyResult<Memory<'_>> {
-    fd.map_or(Ok(Memory::Known(segment)), |fd| lend(*fd).map(Memory::File))
+fn memory<'a>(fd: Option<&Bound<'_, PyAny>>, segment: u128) -> PyResult<Memory<'a>> {
+    fd.map_or(Ok(Memory::Known(segment)), |fd| lend(descriptor(fd, "fd")?).map(Memory::File))
+}
+
+fn slot_number(slot: &Bound<'_, PyAny>) -> PyResult<u32> {
+    number(slot, "slot", u32::MAX.into())
 }
 
 /// What stands behind a `SemLock`.
@@ -175,11 +180,16 @@ impl SemLock {
     fn new(
         py: Python<'_>,
         kind: i32,
-        value: u32,
-        maxvalue: u32,
-        on_owner_death: Option<String>,
-        name: Option<&str>,
+        value: &Bound<'_, PyAny>,
+        maxvalue: &Bound<'_, PyAny>,
+        on_owner_death: Option<&Bound<'_, PyAny>>,
+        name: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let units = |value, name| number(value, name, Semaphore::MAX.into());
+        let (value, maxvalue) = (units(value, "value")?, units(maxvalue, "maxvalue")?);
+        let (on_owner_death, name) =
+            (text_or_none(on_owner_death, "on_owner_death")?, text_or_none(name, "name")?);
+        let name = name.as_deref();
         let lock = || name.map_or_else(Lock::new, Lock::create);
         let rlock = || name.map_or_else(RLock::new, RLock::create);
         let semaphore = || match name {
@@ -193,13 +203,14 @@ impl SemLock {
     #[staticmethod]
     fn _attach(
         py: Python<'_>,
-        fd: Option<RawFd>,
-        slot: u32,
+        fd: Option<&Bound<'_, PyAny>>,
+        slot: &Bound<'_, PyAny>,
         segment: u128,
-        state: (i32, Option<String>),
+        state: (i32, Option<Bound<'_, PyAny>>),
     ) -> PyResult<Self> {
-        let memory = memory(fd.as_ref(), segment)?;
+        let (memory, slot) = (memory(fd, segment)?, slot_number(slot)?);
         let (kind, on_owner_death) = state;
+        let on_owner_death = text_or_none(on_owner_death.as_ref(), "on_owner_death")?;
         let (lock, rlock) = (|| Lock::attach(memory, slot), || RLock::attach(memory, slot));
         Self::make(py, kind, on_owner_death, lock, rlock, || Semaphore::attach(memory, slot))
     }
@@ -320,13 +331,19 @@ pub(crate) struct SharedCondition(Condition);
 impl SharedCondition {
     #[new]
     #[pyo3(signature = (name=None))]
-    fn new(py: Python<'_>, name: Option<&str>) -> PyResult<Self> {
-        name.map_or_else(Condition::new, Condition::create).or_raise(py).map(Self)
+    fn new(py: Python<'_>, name: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let name = text_or_none(name, "name")?;
+        name.as_deref().map_or_else(Condition::new, Condition::create).or_raise(py).map(Self)
     }
 
     #[staticmethod]
-    fn _attach(py: Python<'_>, fd: Option<RawFd>, slot: u32, segment: u128) -> PyResult<Self> {
-        Condition::attach(memory(fd.as_ref(), segment)?, slot).or_raise(py).map(Self)
+    fn _attach(
+        py: Python<'_>,
+        fd: Option<&Bound<'_, PyAny>>,
+        slot: &Bound<'_, PyAny>,
+        segment: u128,
+    ) -> PyResult<Self> {
+        Condition::attach(memory(fd, segment)?, slot_number(slot)?).or_raise(py).map(Self)
     }
 
     fn _place(&self) -> PlaceTuple {
@@ -374,13 +391,19 @@ pub(crate) struct SharedEvent(Event);
 impl SharedEvent {
     #[new]
     #[pyo3(signature = (name=None))]
-    fn new(py: Python<'_>, name: Option<&str>) -> PyResult<Self> {
-        name.map_or_else(Event::new, Event::create).or_raise(py).map(Self)
+    fn new(py: Python<'_>, name: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let name = text_or_none(name, "name")?;
+        name.as_deref().map_or_else(Event::new, Event::create).or_raise(py).map(Self)
     }
 
     #[staticmethod]
-    fn _attach(py: Python<'_>, fd: Option<RawFd>, slot: u32, segment: u128) -> PyResult<Self> {
-        Event::attach(memory(fd.as_ref(), segment)?, slot).or_raise(py).map(Self)
+    fn _attach(
+        py: Python<'_>,
+        fd: Option<&Bound<'_, PyAny>>,
+        slot: &Bound<'_, PyAny>,
+        segment: u128,
+    ) -> PyResult<Self> {
+        Event::attach(memory(fd, segment)?, slot_number(slot)?).or_raise(py).map(Self)
     }
 
     fn _place(&self) -> PlaceTuple {
@@ -421,14 +444,21 @@ pub(crate) struct SharedBarrier(Barrier);
 impl SharedBarrier {
     #[new]
     #[pyo3(signature = (parties, name=None))]
-    fn new(py: Python<'_>, parties: u32, name: Option<&str>) -> PyResult<Self> {
-        let made = name.map_or_else(|| Barrier::new(parties), |name| Barrier::create(name, parties));
+    fn new(py: Python<'_>, parties: &Bound<'_, PyAny>, name: Option<&Bound<'_, PyAny>>) -> PyResult<Self> {
+        let (parties, name) = (number(parties, "parties", u32::MAX.into())?, text_or_none(name, "name")?);
+        let made =
+            name.as_deref().map_or_else(|| Barrier::new(parties), |name| Barrier::create(name, parties));
         made.or_raise(py).map(Self)
     }
 
     #[staticmethod]
-    fn _attach(py: Python<'_>, fd: Option<RawFd>, slot: u32, segment: u128) -> PyResult<Self> {
-        Barrier::attach(memory(fd.as_ref(), segment)?, slot).or_raise(py).map(Self)
+    fn _attach(
+        py: Python<'_>,
+        fd: Option<&Bound<'_, PyAny>>,
+        slot: &Bound<'_, PyAny>,
+        segment: u128,
+    ) -> PyResult<Self> {
+        Barrier::attach(memory(fd, segment)?, slot_number(slot)?).or_raise(py).map(Self)
     }
 
     fn _place(&self) -> PlaceTuple {

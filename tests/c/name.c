@@ -107,6 +107,7 @@ static void primitives_are_found_by_their_names(void)
     STATUS(CARRICK_E_INVALID, carrick_lock_attach(fd, 0, NULL, &other));
     because(EINVAL, "slot 0 holds no plain lock");
     STATUS(CARRICK_E_INVALID, carrick_event_attach(fd, 0, &same_event));
+    because(EINVAL, "the name 'c-test-");
     CHECK(close(fd) == 0);
     OK(carrick_lock_acquire(rlock, FOREVER));
     OK(carrick_lock_acquire(rlock, FOREVER));

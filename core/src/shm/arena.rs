@@ -213,6 +213,13 @@ impl<T: Shared> Drop for Slot<T> {
 /// # Errors
 /// `Invalid`: no such slot, or something else lives in it; `Corrupt`; `Os`, `NoMemory`.
 pub(crate) fn attach<T: Shared>(from: Memory<'_>, index: u32, operation: &'static str) -> Result<Slot<T>> {
+    attach_to(from, index, operation).map_err(|error| match from {
+        Memory::File(file) => name::named(error, file),
+        Memory::Known(_) => error,
+    })
+}
+
+fn attach_to<T: Shared>(from: Memory<'_>, index: u32, operation: &'static str) -> Result<Slot<T>> {
     let arena = Arena::current();
     let no_segment = || Error::with_detail(Kind::Invalid, operation, "its memory is not in this process");
     let id = match &from {

@@ -102,6 +102,13 @@ class _Leaves:
         return self if method is None else get_context(method)
 
 
+# Where Python complains about arguments it calls a method by this name.
+for _name, _method in list(vars(_Leaves).items()):
+    if not _name.startswith("_"):
+        _method.__qualname__ = f"multiprocessing.{_name}"
+del _name, _method
+
+
 class ForkProcess(_standard.ForkProcess):
     """A process that is a fork of this one."""
 

@@ -230,7 +230,7 @@ class Condition(_standard.Condition):
     def notify(self, n: int = 1) -> None:
         """Wake up to ``n`` of those who wait, the one that has waited longest first."""
         assert self._lock._semlock._is_mine(), "lock is not owned"
-        self._condition.notify(min(n, sys.maxsize))
+        self._condition.notify(max(0, min(n, sys.maxsize)))
 
     def notify_all(self) -> None:
         """Wake all who wait."""
@@ -304,7 +304,7 @@ class Barrier(_standard.Barrier):
         ctx: Any,
         name: str | None = None,
     ) -> None:
-        if parties < 1:
+        if isinstance(parties, int) and parties < 1:
             raise ValueError("parties must be > 0")
         self._is_fork_ctx = is_fork(ctx)
         self._set(_carrick.SharedBarrier(parties, name), action, timeout)

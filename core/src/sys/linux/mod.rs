@@ -24,7 +24,7 @@ pub(crate) use memory::{
     Mapping, file_id, futex_wait, futex_wake, grow_file, is_sealed, low_half, memory_file, punch_file,
     reserve_file, shared_length,
 };
-pub(crate) use name::{is_private, name_file, nameable_file, open_name, path_of_name, remove_name};
+pub(crate) use name::{is_private, name_file, name_of, nameable_file, open_name, path_of_name, remove_name};
 pub(crate) use passing::{MOST_DESCRIPTORS, message_pair, pipe, recv_message, send_message};
 pub(crate) use process::{
     Extras, ForkOutcome, ProcessHandle, add_extras, exit_now, fork_child, fork_plain, heed_interrupt,

@@ -20,6 +20,12 @@ pub(crate) fn path_of_name(name: &str) -> String {
     format!("{}/carrick.{}.{name}", DIRECTORY.to_string_lossy(), user())
 }
 
+/// The name that a descriptor was opened by, or under which its file was made, if it is one of this user's.
+pub(crate) fn name_of(fd: BorrowedFd<'_>) -> Option<String> {
+    let path = std::fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
+    Some(path.to_str()?.strip_prefix(&path_of_name(""))?.to_owned())
+}
+
 fn path(name: &str) -> io::Result<CString> {
     CString::new(path_of_name(name)).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))
 }
