@@ -80,7 +80,17 @@ pub fn open(name: &str) -> Result<OwnedFd> {
 pub fn remove(name: &str) -> Result<()> {
     const OPERATION: &str = "remove name";
     check(name, OPERATION)?;
-    sys::remove_name(name).map_err(|e| failed(&e, name, OPERATION, "it may have been removed already"))
+    sys::remove_name(name).map_err(|e| {
+        let remedy = match e.raw_os_error() {
+            Some(libc::ENOENT) => "it may have been removed already",
+            Some(libc::EISDIR) => "it is a directory, which carrick does not make: remove it as one",
+            Some(libc::EPERM | libc::EACCES) => {
+                "it is another user's: choose another name, or have it removed"
+            }
+            _ => "it stays",
+        };
+        failed(&e, name, OPERATION, remedy)
+    })
 }
 
 /// The error of an attach to what has a name with that name, and the remedy.

@@ -148,6 +148,7 @@ fn a_name_is_given_once_and_can_be_given_again_when_it_was_removed() {
     let name = Name::new();
     refused(Lock::open(&name), libc::ENOENT, "create it first");
     refused(name::remove(&name), libc::ENOENT, &name.path());
+    refused(name::remove(&name), libc::ENOENT, "it may have been removed already");
     let first = Lock::create(&name).unwrap();
     refused(Lock::create(&name), libc::EEXIST, "open it, or remove it first");
     refused(Queue::create(&name, LIMITS), libc::EEXIST, &name);
@@ -228,6 +229,7 @@ fn what_others_may_open_or_own_and_what_is_no_plain_file_is_refused() {
     refused(Lock::open(&name), libc::ELOOP, &name);
     fs::remove_file(name.path()).unwrap();
     fs::create_dir(name.path()).unwrap();
+    refused(name::remove(&name), libc::EISDIR, "it is a directory, which carrick does not make");
     refused(Queue::open(&name), libc::EISDIR, &name);
     fs::remove_dir(name.path()).unwrap();
     let path = std::ffi::CString::new(name.path()).unwrap();

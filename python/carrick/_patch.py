@@ -36,6 +36,9 @@ _LEAVES = (
 EXCHANGED = {*_WHOLE, *(f"multiprocessing.{leaf}" for leaf in _LEAVES)}
 """The standard modules that have one of ours in their place; it has the same name below ``carrick``."""
 
+_DIGESTS = ("md5", "sha1", "sha256", "sha384", "sha512", "sha3_256", "sha3_384")
+"""The digests that the core computes."""
+
 hmac_default: str | None = None
 """What :func:`patch` was told."""
 
@@ -47,6 +50,23 @@ def is_patched() -> bool:
     return _finder is not None
 
 
+def _check_digest(name: str | None) -> None:
+    """Raise ValueError for what ``hmac.new`` would not take."""
+    if name is None or name in _DIGESTS:
+        return
+    if not isinstance(name, str):
+        raise TypeError(f"hmac_default {name!r}; give the name of a digest, a str, or None")
+    import hashlib
+
+    try:
+        # One without a size, such as shake_128, is none of HMAC's.
+        usable = hashlib.new(name).digest_size > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError(f"hmac_default {name!r} is no digest of hmac's; give one such as 'sha256', or None")
+
+
 def patch(*, hmac_default: str | None = None) -> None:
     """Put carrick's modules in place of the standard library's, in this process and its future children.
 
@@ -56,9 +76,10 @@ def patch(*, hmac_default: str | None = None) -> None:
     they are: call it first. Calling it again does nothing.
 
     ``hmac_default`` names the digest that ``hmac.new(key, msg)`` means; None, as in the standard library, makes
-    it a TypeError.
+    it a TypeError. What names no digest is a ValueError here; to look up one that is not the core's imports hashlib.
     """
     global _finder
+    _check_digest(hmac_default)
     globals()["hmac_default"] = hmac_default
     ours = sys.modules.get("carrick.hmac")
     if ours is not None:

@@ -77,6 +77,36 @@ def test_two_arguments_are_refused_in_place_of_the_standard_module() -> None:
     )
 
 
+def test_the_patch_refuses_a_default_that_is_no_digest() -> None:
+    run(
+        """
+        import carrick, sys
+        for bad, error in (("foo", ValueError), ("", ValueError), ("shake_128", ValueError), (5, TypeError)):
+            try:
+                carrick.patch(hmac_default=bad)
+            except error as refused:
+                assert f"hmac_default {bad!r}" in str(refused), refused
+            else:
+                raise AssertionError(bad)
+        assert not carrick.is_patched()
+        carrick.patch(hmac_default="sha224")
+        import hmac
+        assert hmac.new(b"k", b"m").name == "hmac-sha224"
+        """
+    )
+
+
+def test_the_patch_knows_the_core_digests_without_imports() -> None:
+    run(
+        """
+        import carrick, sys
+        for name in ("md5", "sha1", "sha256", "sha384", "sha512", "sha3_256", "sha3_384", None):
+            carrick.patch(hmac_default=name)
+        assert "hashlib" not in sys.modules and "hmac" not in sys.modules
+        """
+    )
+
+
 def test_the_patch_can_be_told_what_two_arguments_mean() -> None:
     run(
         """

@@ -261,8 +261,11 @@ def test_a_queue_is_shared_by_inheritance_only() -> None:
 def test_a_queue_that_was_made_for_forks_goes_nowhere_else(method: str, kind: str) -> None:
     q = getattr(multiprocessing.get_context("fork"), kind)()
     child = multiprocessing.get_context(method).Process(target=print, args=(q,))
-    with pytest.raises(RuntimeError, match="created in a fork context"):
+    with pytest.raises(RuntimeError, match="created in a fork context") as refused:
         child.start()
+    assert f"and so this {kind}, cannot go" in str(refused.value)
+    # A SimpleQueue cannot have a name.
+    assert ("give it a name and open it there" in str(refused.value)) == (kind != "SimpleQueue")
 
 
 def test_join_waits_for_what_is_not_done() -> None:

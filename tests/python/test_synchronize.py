@@ -262,8 +262,12 @@ def test_what_was_made_for_forks_goes_nowhere_else(method: str) -> None:
     ctx = multiprocessing.get_context(method)
     for thing in everything(multiprocessing.get_context("fork")):
         child = ctx.Process(target=print, args=(thing,))
-        with pytest.raises(RuntimeError, match="created in a fork context"):
+        with pytest.raises(RuntimeError, match="created in a fork context") as refused:
             child.start()
+        assert f"and so this {type(thing).__name__}, cannot go" in str(refused.value)
+        assert "by the context that makes the process, or give it a name and open it there" in str(
+            refused.value
+        )
 
 
 def hold_and_wait(lock: Any, ready: Any, done: Any) -> None:

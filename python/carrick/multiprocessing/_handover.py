@@ -34,9 +34,11 @@ def check_spawning(obj: Any) -> None:
     context.assert_spawning(obj)
     # What came from another process was not made for forks, and does not say so.
     if getattr(obj, "_is_fork_ctx", False):
+        by_name = ", or give it a name and open it there" if hasattr(obj, "open") else ""
+        # Programs look for the standard library's first words, whatever the class is.
         raise RuntimeError(
-            "A SemLock created in a fork context cannot go to a process that is not a fork: make the queue, lock,"
-            " event, condition or barrier by the context that makes the process"
+            f"A SemLock created in a fork context, and so this {type(obj).__name__}, cannot go to a process that is"
+            f" not a fork: make it by the context that makes the process{by_name}"
         )
 
 
