@@ -103,6 +103,20 @@ fn large_items_of_a_queue_that_falls_empty_stay_in_the_memory_of_two() {
 }
 
 #[test]
+fn room_after_a_restart_is_counted_from_where_consumers_are() {
+    let _test = Test::begin();
+    let queue = unbounded();
+    queue.put(&body(0, 131_065), NEVER).unwrap();
+    assert_eq!(queue.get(NEVER).unwrap().len(), 131_065);
+    // The first one starts anew; what the producer had seen before leaves no room for that and the next one.
+    for length in [65_536, 0] {
+        queue.put(&body(1, length), NEVER).unwrap();
+    }
+    assert_eq!(queue.get(NEVER).unwrap(), body(1, 65_536));
+    assert_eq!(queue.get(NEVER).unwrap(), []);
+}
+
+#[test]
 fn a_restart_that_leads_nowhere_is_corrupt() {
     let _test = Test::begin();
     // In place of the length of the first item, which is at a ring's beginning, and of the only one left, in the middle.

@@ -242,7 +242,10 @@ class Session:
 
 
 def file_of(executable: str, module: str) -> str:
-    """The file of a module of an interpreter's library."""
+    """The file of a module of this folder's or of an interpreter's library."""
+    entry = HERE / "entry" / f"{module}.py"
+    if entry.exists():
+        return str(entry)
     code = f"import importlib.util; print(importlib.util.find_spec({module!r}).origin)"
     return subprocess.check_output([executable, "-c", code], text=True, timeout=60).strip()
 

@@ -60,6 +60,13 @@ def idle_children():
 def server():
     return forkserver._forkserver._forkserver_pid
 
+def first_sleep():
+    # From then on the main thread keeps two descriptors for signals.
+    ends = multiprocessing.Pipe()
+    assert not ends[0].poll(0.001)
+    for end in ends:
+        end.close()
+
 def descriptors():
     return sorted(os.listdir("/proc/self/fd"))
 
@@ -279,6 +286,7 @@ def test_processes_that_are_no_daemons_outlive_a_parent_that_is_killed(method: s
 def test_no_descriptor_is_left_of_a_process(method: str) -> None:
     scenario(
         """
+        first_sleep()
         start(targets.nothing, daemon=True).join()
         before = descriptors()
         for _ in range(10):
@@ -296,6 +304,7 @@ def test_no_descriptor_is_left_of_a_process(method: str) -> None:
 def test_without_descriptors_a_start_fails_and_leaves_nothing(method: str) -> None:
     scenario(
         """
+        first_sleep()
         start(targets.nothing, daemon=True).join()
         before = descriptors()
         limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -325,6 +334,7 @@ def test_without_descriptors_a_start_fails_and_leaves_nothing(method: str) -> No
 def test_what_cannot_be_pickled_is_refused_and_leaves_nothing(method: str) -> None:
     scenario(
         """
+        first_sleep()
         start(targets.nothing, daemon=True).join()
         before = descriptors()
         for daemon in (False, True):
