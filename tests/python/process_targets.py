@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import Any
 
 
@@ -37,7 +38,9 @@ def vanish(code: int) -> None:
 def tell_and_sleep(connection: Any) -> None:
     """Say that it has begun, and wait for a signal."""
     connection.send(os.getpid())
-    signal.pause()
+    while True:
+        # Not pause(): a signal just before it would be slept through.
+        time.sleep(0.1)
 
 
 def execute(connection: Any) -> None:
