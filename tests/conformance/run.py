@@ -19,8 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-RECORDS = HERE / "stock"
-"""Outcomes on stock interpreters, so that these need not be run again each time."""
 sys.path.insert(0, str(HERE.parent / "cross"))
 
 import comparison  # noqa: E402
@@ -76,34 +74,23 @@ class Session:
                     print(f"    {suite.name} {name}: {run.seconds:.0f} s", flush=True)
         return outcomes
 
-    def baseline(
-        self, side: execution.Side, suite: selection.Suite, plan: dict[str, list[str]], measure: bool = False
-    ) -> tuple[Outcomes, str]:
-        """The stock outcomes and where they are from: the records or the cache, if there are any for exactly this."""
-        tests = (
-            file_of(side.interpreter.executable, "test._test_multiprocessing"),
-            file_of(side.interpreter.executable, suite.module),
-        )
-        digest = hashlib.sha256(json.dumps([suite.name, plan]).encode())
-        for file in (
-            *(HERE / name for name in ("child.py", "execution.py", "selection.py")),
-            *map(Path, tests),
-        ):
-            digest.update(file.read_bytes())
+    def baseline(self, side: execution.Side, suite: selection.Suite, plan: dict[str, list[str]]) -> Outcomes:
+        """The stock outcomes, from the cache if there is one for exactly this."""
+        if not self.args.cache:
+            return self.run(side, suite, plan)
+        digest = hashlib.sha256(json.dumps([side.interpreter.executable, suite.name, plan]).encode())
+        for file in ("child.py", "execution.py", "selection.py"):
+            digest.update((HERE / file).read_bytes())
         name = f"{suite.name}-{side.interpreter.full}-{digest.hexdigest()[:16]}.json"
-        folders = [RECORDS, Path(self.args.cache)] if self.args.cache else [RECORDS]
-        for path in () if measure else (folder / name for folder in folders):
-            if path.exists():
-                found = {test: (row[0], row[1]) for test, row in json.loads(path.read_text()).items()}
-                return found, "recorded"
+        path = Path(self.args.cache) / name
+        if path.exists():
+            return {test: (row[0], row[1]) for test, row in json.loads(path.read_text()).items()}
         outcomes = self.run(side, suite, plan)
-        if self.args.cache and not measure:
-            path = Path(self.args.cache) / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}")
-            partial.write_text(json.dumps(outcomes, indent=0) + "\n")
-            partial.replace(path)
-        return outcomes, "here"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(json.dumps(outcomes))
+        partial.replace(path)
+        return outcomes
 
     def again(
         self,
@@ -131,12 +118,10 @@ class Session:
         if suite.borrowed:
             self.newer(version, ours, suite, plan)
             return
-        before, origin = self.baseline(stock, suite, plan, self.args.baseline_only)
+        before = self.baseline(stock, suite, plan)
         kept = self.report.setdefault(version, {}).setdefault(suite.name, {})
         kept["stock"] = before
-        head = (
-            f"  {suite.name:18} stock: {self.summary(before)}, {time.monotonic() - started:.0f} s, {origin}"
-        )
+        head = f"  {suite.name:18} stock: {self.summary(before)}, {time.monotonic() - started:.0f} s"
         print(head, flush=True)
         for test, (outcome, why) in sorted(before.items()):
             if outcome not in execution.GOOD | {"skip"}:
@@ -148,11 +133,6 @@ class Session:
         started = time.monotonic()
         after = self.run(ours, suite, plan)
         verdict = comparison.compare(version, suite.name, before, after, self.known)
-        if verdict.lost and origin == "recorded":
-            # What counts is what this machine lets the stock interpreter do.
-            names = {test.split(".")[0] for test in verdict.lost}
-            before |= self.run(stock, suite, {name: tests for name, tests in plan.items() if name in names})
-            verdict = comparison.compare(version, suite.name, before, after, self.known)
         for _ in range(self.args.retries):
             if verdict.lost:
                 self.again(ours, suite, plan, verdict, after)
@@ -242,10 +222,7 @@ class Session:
 
 
 def file_of(executable: str, module: str) -> str:
-    """The file of a module of this folder's or of an interpreter's library."""
-    entry = HERE / "entry" / f"{module}.py"
-    if entry.exists():
-        return str(entry)
+    """The file of a module of an interpreter's library."""
     code = f"import importlib.util; print(importlib.util.find_spec({module!r}).origin)"
     return subprocess.check_output([executable, "-c", code], text=True, timeout=60).strip()
 
