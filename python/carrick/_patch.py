@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _WHOLE = ("hmac", "queue", "socketserver")
-_LEAVES = (
+LEAVES = (
     "connection",
     "forkserver",
     "popen_fork",
@@ -32,8 +32,9 @@ _LEAVES = (
     "queues",
     "synchronize",
 )
+"""The modules of ``multiprocessing`` that have one of ours below ``carrick.multiprocessing``."""
 
-EXCHANGED = {*_WHOLE, *(f"multiprocessing.{leaf}" for leaf in _LEAVES)}
+EXCHANGED = {*_WHOLE, *(f"multiprocessing.{leaf}" for leaf in LEAVES)}
 """The standard modules that have one of ours in their place; it has the same name below ``carrick``."""
 
 _DIGESTS = ("md5", "sha1", "sha256", "sha384", "sha512", "sha3_256", "sha3_384")

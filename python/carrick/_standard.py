@@ -23,16 +23,6 @@ if TYPE_CHECKING:
         synchronize,
     )
 
-_SUBMODULES = (
-    "connection",
-    "forkserver",
-    "popen_fork",
-    "popen_forkserver",
-    "popen_spawn_posix",
-    "queues",
-    "synchronize",
-)
-
 __all__ = [
     "connection",
     "forkserver",
@@ -53,6 +43,6 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = globals()[name] = _patch.import_standard(
-        f"multiprocessing.{name}" if name in _SUBMODULES else name
+        f"multiprocessing.{name}" if name in _patch.LEAVES else name
     )
     return module

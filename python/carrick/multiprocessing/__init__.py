@@ -7,6 +7,7 @@ Pools are the standard library's for now. Submodules are imported when they are 
 from importlib import import_module as _import_module
 from multiprocessing import *  # noqa: F403
 
+from carrick._patch import LEAVES as _OURS
 from carrick._standard import multiprocessing as _standard
 from carrick.multiprocessing.context import Process as Process
 from carrick.multiprocessing.context import default_context as _default
@@ -27,16 +28,6 @@ SimpleQueue = _default.SimpleQueue
 set_forkserver_preload = _default.set_forkserver_preload
 
 __all__ = list(_standard.__all__)  # pyright: ignore[reportUnsupportedDunderAll]
-
-_OURS = (
-    "connection",
-    "forkserver",
-    "popen_fork",
-    "popen_forkserver",
-    "popen_spawn_posix",
-    "queues",
-    "synchronize",
-)
 
 
 def __getattr__(name: str) -> object:

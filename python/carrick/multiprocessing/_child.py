@@ -148,6 +148,18 @@ class Arrival:
 
             self._lifeline = _carrick.lifeline()
 
+    def write(self, stream: "Any", popen: "Any") -> None:
+        """Write what :func:`receive` reads; ``popen`` passes the descriptors on."""
+        from multiprocessing import context, spawn
+
+        preparation = spawn.get_preparation_data(self._name)
+        context.set_spawning_popen(popen)
+        try:
+            reduction.dump(preparation, stream)
+            reduction.dump(self, stream)
+        finally:
+            context.set_spawning_popen(None)
+
     def close(self) -> None:
         """Close what it has opened, when the child has it or there is none."""
         if self._lifeline >= 0:

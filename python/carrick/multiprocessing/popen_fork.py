@@ -76,14 +76,12 @@ class Popen(_standard.Popen):
             if self.pid == 0:
                 code = 1
                 try:
-                    if _RUNS_ATEXIT:
-                        forget_exit_handlers()
+                    forget_exit_handlers()
                     if lifeline >= 0:
                         _child.hold_on(lifeline)
                     code = run()
                 finally:
-                    if _RUNS_ATEXIT:
-                        run_exit_handlers()
+                    run_exit_handlers()
                     os._exit(code)
         finally:
             os.close(parent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import io
 import os
-from multiprocessing import context, reduction, spawn, util
+from multiprocessing import util
 
 from carrick import _carrick
 from carrick._standard import popen_forkserver as _standard
@@ -37,16 +37,10 @@ class Popen(_standard.Popen):
     wait = wait
 
     def _launch(self, process_obj: Any) -> None:
-        preparation = spawn.get_preparation_data(process_obj._name)
         arrival = _child.Arrival(process_obj)
         try:
             body = io.BytesIO()
-            context.set_spawning_popen(self)
-            try:
-                reduction.dump(preparation, body)
-                reduction.dump(arrival, body)
-            finally:
-                context.set_spawning_popen(None)
+            arrival.write(body, self)
             self.pid, self.sentinel = forkserver._forkserver._start(body.getbuffer(), self._fds)
         finally:
             arrival.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
-from multiprocessing import context, reduction, resource_tracker, spawn, util
+from multiprocessing import resource_tracker, spawn, util
 
 from carrick import _patch
 from carrick._standard import popen_spawn_posix as _standard
@@ -33,19 +33,13 @@ class Popen(_standard.Popen):
             super()._launch(process_obj)
             return
         tracker: Any = resource_tracker.getfd()
-        preparation = spawn.get_preparation_data(process_obj._name)
         arrival = _child.Arrival(process_obj)
         opened: list[int] = []
         try:
             body = os.memfd_create("carrick-process")
             opened.append(body)
             with open(body, "wb", closefd=False) as file:
-                context.set_spawning_popen(self)
-                try:
-                    reduction.dump(preparation, file)
-                    reduction.dump(arrival, file)
-                finally:
-                    context.set_spawning_popen(None)
+                arrival.write(file, self)
             os.lseek(body, 0, os.SEEK_SET)
             parent = os.pidfd_open(os.getpid())
             opened.append(parent)
