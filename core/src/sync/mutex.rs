@@ -75,11 +75,16 @@ impl Mutex {
         self.0.compare_exchange(0, mine(), Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
+    /// Takes the lock if it looks free. Who looks again and again leaves the word in the holder's cache.
+    fn look(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0 && self.try_lock()
+    }
+
     /// Takes the lock if it is free, or will be in a moment.
     #[cold]
     pub(crate) fn try_lock_for_a_moment(&self) -> bool {
         for _ in 0..looks() {
-            if self.0.load(Ordering::Relaxed) == 0 && self.try_lock() {
+            if self.look() {
                 return true;
             }
             std::hint::spin_loop();
@@ -118,7 +123,7 @@ impl Mutex {
         }
         let mut wait = spin.map(Spin::wait);
         if let Some(wait) = &mut wait
-            && wait.spin_on_memory(|| self.try_lock().then_some(())).is_some()
+            && wait.spin_on_memory(|| self.look().then_some(())).is_some()
         {
             return Ok(Taken::Free);
         }
