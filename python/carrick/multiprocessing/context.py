@@ -23,67 +23,67 @@ class _Leaves:
         self, maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0, name: str | None = None
     ) -> "Any":
         """A queue in shared memory, of at most ``maxsize`` items; 0 and less is no limit."""
-        from carrick.multiprocessing.queues import Queue
+        from carrick.multiprocessing import queues
 
-        return Queue(maxsize, ctx=self.get_context(), codec=codec, max_bytes=max_bytes, name=name)
+        return queues.Queue(maxsize, ctx=self.get_context(), codec=codec, max_bytes=max_bytes, name=name)
 
     def JoinableQueue(
         self, maxsize: int = 0, *, codec: str = "pickle", max_bytes: int = 0, name: str | None = None
     ) -> "Any":
         """A queue that can be waited for until all that was put is done."""
-        from carrick.multiprocessing.queues import JoinableQueue
+        from carrick.multiprocessing import queues
 
-        return JoinableQueue(maxsize, ctx=self.get_context(), codec=codec, max_bytes=max_bytes, name=name)
+        return queues.JoinableQueue(maxsize, ctx=self.get_context(), codec=codec, max_bytes=max_bytes, name=name)
 
     def SimpleQueue(self) -> "Any":
         """A queue that has nothing but put, get and empty."""
-        from carrick.multiprocessing.queues import SimpleQueue
+        from carrick.multiprocessing import queues
 
-        return SimpleQueue(ctx=self.get_context())
+        return queues.SimpleQueue(ctx=self.get_context())
 
     def Lock(self, *, on_owner_death: str = "warn", name: str | None = None) -> "Any":
         """A lock; ``on_owner_death`` is "warn", "raise" or "wait"."""
-        from carrick.multiprocessing.synchronize import Lock
+        from carrick.multiprocessing import synchronize
 
-        return Lock(ctx=self.get_context(), on_owner_death=on_owner_death, name=name)
+        return synchronize.Lock(ctx=self.get_context(), on_owner_death=on_owner_death, name=name)
 
     def RLock(self, *, on_owner_death: str = "warn", name: str | None = None) -> "Any":
         """A lock that its holder may take again; ``on_owner_death`` is "warn", "raise" or "wait"."""
-        from carrick.multiprocessing.synchronize import RLock
+        from carrick.multiprocessing import synchronize
 
-        return RLock(ctx=self.get_context(), on_owner_death=on_owner_death, name=name)
+        return synchronize.RLock(ctx=self.get_context(), on_owner_death=on_owner_death, name=name)
 
     def Condition(self, lock: "Any" = None, *, name: str | None = None) -> "Any":
         """A condition variable, with a new RLock unless there is one."""
-        from carrick.multiprocessing.synchronize import Condition
+        from carrick.multiprocessing import synchronize
 
-        return Condition(lock, ctx=self.get_context(), name=name)
+        return synchronize.Condition(lock, ctx=self.get_context(), name=name)
 
     def Semaphore(self, value: int = 1, *, name: str | None = None) -> "Any":
         """A semaphore with ``value`` units."""
-        from carrick.multiprocessing.synchronize import Semaphore
+        from carrick.multiprocessing import synchronize
 
-        return Semaphore(value, ctx=self.get_context(), name=name)
+        return synchronize.Semaphore(value, ctx=self.get_context(), name=name)
 
     def BoundedSemaphore(self, value: int = 1, *, name: str | None = None) -> "Any":
         """A semaphore that never has more than ``value`` units."""
-        from carrick.multiprocessing.synchronize import BoundedSemaphore
+        from carrick.multiprocessing import synchronize
 
-        return BoundedSemaphore(value, ctx=self.get_context(), name=name)
+        return synchronize.BoundedSemaphore(value, ctx=self.get_context(), name=name)
 
     def Event(self, *, name: str | None = None) -> "Any":
         """A flag that can be waited for."""
-        from carrick.multiprocessing.synchronize import Event
+        from carrick.multiprocessing import synchronize
 
-        return Event(ctx=self.get_context(), name=name)
+        return synchronize.Event(ctx=self.get_context(), name=name)
 
     def Barrier(
         self, parties: int, action: "Any" = None, timeout: float | None = None, *, name: str | None = None
     ) -> "Any":
         """A meeting point for ``parties`` processes and threads."""
-        from carrick.multiprocessing.synchronize import Barrier
+        from carrick.multiprocessing import synchronize
 
-        return Barrier(parties, action, timeout, ctx=self.get_context(), name=name)
+        return synchronize.Barrier(parties, action, timeout, ctx=self.get_context(), name=name)
 
     def Pipe(self, duplex: bool = True) -> "Any":
         """Two connected connections."""
