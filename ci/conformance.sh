@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 run() {
-    .venv/bin/python tests/conformance/run.py --carrick-path build/site --cache build/conformance \
+    .venv/bin/python tests/conformance/run.py --carrick-path build/site \
         --json build/conformance.json "$@"
 }
 if [ $# -gt 0 ]; then

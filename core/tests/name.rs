@@ -246,7 +246,7 @@ fn a_file_of_another_kind_or_cut_short_is_refused() {
     let (lock, queue, condition) = (Name::new(), Name::new(), Name::new());
     drop((Lock::create(&lock).unwrap(), Queue::create(&queue, LIMITS).unwrap()));
     drop(Condition::create(&condition).unwrap());
-    invalid(Queue::open(&lock), "queue");
+    invalid(Queue::open(&lock), &format!("the name '{}' is of something of another kind", lock.0));
     invalid(Lock::open(&queue), "no slots");
     invalid(RLock::open(&lock), "slot 0 holds no recursive lock");
     invalid(Semaphore::open(&lock), "slot 0 holds no semaphore");
@@ -268,6 +268,7 @@ fn a_file_of_another_kind_or_cut_short_is_refused() {
         invalid(Lock::open(name).map(drop).and_then(|()| Queue::open(name).map(drop)), "");
         if name.0 == queue.0 {
             invalid(Queue::open(name), "too short");
+            invalid(Queue::open(name), &format!("the name '{}'", name.0));
         }
     }
     let (zeros, noise) = (Name::new(), Name::new());

@@ -157,7 +157,7 @@ def test_another_kind_of_thing_is_refused(name: str) -> None:
     lock, queue = multiprocessing.Lock(name=f"{name}-lock"), multiprocessing.Queue(name=f"{name}-queue")
     with pytest.raises(ValueError, match=f"the name '{name}-lock' .*slot 0 holds no recursive lock"):
         synchronize.RLock.open(f"{name}-lock")
-    with pytest.raises(ValueError, match="no queue|too short"):
+    with pytest.raises(ValueError, match=f"the name '{name}-lock' .*(no queue|too short)"):
         queues.Queue.open(f"{name}-lock")
     with pytest.raises(ValueError, match=f"the name '{name}-queue' is of something of another kind"):
         synchronize.Semaphore.open(f"{name}-queue")

@@ -172,10 +172,11 @@ impl Queue {
         let length = sys::shared_length(file.as_fd())
             .map_err(|_| Error::with_detail(Kind::Invalid, OPERATION, "the descriptor is of no queue"))?;
         if length < HEAD + size_of_ring(0) {
-            return Err(Error::with_detail(Kind::Invalid, OPERATION, "the memory is too short for a queue"));
+            let error = Error::with_detail(Kind::Invalid, OPERATION, "the memory is too short for a queue");
+            return Err(name::named(error, file.as_fd()));
         }
         let mut queue = Self::over(file, OPERATION)?;
-        queue.head()?.check()?;
+        queue.head()?.check().map_err(|error| name::named(error, queue.file.as_fd()))?;
         if queue.head()?.is_selectable() && bell.is_none() {
             let detail = "it is selectable: attach with its second descriptor, too";
             return Err(Error::with_detail(Kind::Invalid, OPERATION, detail));
