@@ -12,6 +12,6 @@ if [ $# -gt 0 ]; then
     run "$@"
     exit
 fi
-# A class takes 70 s at the most; some of the pools of threads hang on the stock interpreter now and then.
+# A class takes 70 s at the most.
 run --versions 3.12
 run --versions 3.11,3.13 --groups connection,process,around,rest --jobs 4 --timeout 150

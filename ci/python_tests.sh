@@ -32,7 +32,18 @@ for minor, one in interpreters.one_per_minor(interpreters.discover()).items():
     if one.version >= (3, 11) and minor != sys.argv[1]:
         print(one.executable)
 EOF
-while read -r other <&3; do
+# Side by side: a suite waits more than it computes. What each prints comes whole.
+others=()
+while read -r other; do
+    log=build/pytest/log.${#others[@]}
+    PYTHONPATH=$site:build/pytest timeout --kill-after=10 900 "$other" -m pytest "${options[@]}" > "$log" 2>&1 < /dev/null &
+    others+=("$! $log $other")
+done < build/pythons.txt
+failed=0
+for one in ${others[@]+"${others[@]}"}; do
+    read -r pid log other <<< "$one"
+    wait "$pid" || failed=1
     echo "== $("$other" --version), stock"
-    PYTHONPATH=$site:build/pytest timeout --kill-after=10 900 "$other" -m pytest "${options[@]}"
-done 3< build/pythons.txt
+    cat "$log"
+done
+exit $failed

@@ -12,6 +12,7 @@ import signal
 import sys
 
 RESOURCES = ["network", "cpu", "subprocess", "walltime"]
+LONGEST_WAIT = 30.0
 LONGEST_REASON = 4000
 
 
@@ -157,6 +158,8 @@ def main() -> None:
 
     test.support.use_resources = RESOURCES
     test.support.verbose = 0
+    # As regrtest's --timeout does. WithThreadsTestPool.test_terminate of 3.11 sleeps that long when it loses a race.
+    test.support.LONG_TIMEOUT = min(test.support.LONG_TIMEOUT, LONGEST_WAIT)
     if order["mode"] == "list":
         records.put("classes", classes(order["module"]))
     else:
