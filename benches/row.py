@@ -203,14 +203,15 @@ ROWS = (
         ),
     ),
     *(
-        Row(f"queue-{name}", title, unit, False, _queues(c.queue, name, count), claims)
-        for name, title, unit, count, claims in (
+        Row(f"queue-{name}", title, unit, False, _queues(c.queue, name, count), claims, floors)
+        for name, title, unit, count, claims, floors in (
             (
                 "int",
                 "Queue, small ints, one producer process to one consumer",
                 "messages/s",
                 200_000,
                 _better(5.0),
+                (),
             ),
             (
                 "two",
@@ -218,15 +219,17 @@ ROWS = (
                 "messages/s",
                 200_000,
                 _better(4.0),
+                (),
             ),
-            ("dict", "Queue, small dicts", "messages/s", 100_000, _better(3.0)),
-            ("bounded", "Queue(10), small ints", "messages/s", 100_000, _better(3.0)),
+            ("dict", "Queue, small dicts", "messages/s", 100_000, _better(3.0), ()),
+            ("bounded", "Queue(10), small ints", "messages/s", 100_000, _better(3.0), ()),
             (
                 "large",
                 "Queue, bytes objects of 1 MiB",
                 "MB/s",
                 2_000,
                 (*_times(12.0), Claim("carrick against faster-fifo", CARRICK, (FASTER_FIFO,), 1.0)),
+                (_floor("C, memcpy of 1 MiB on one core", "copy", 1 << 20, full=10_000),),
             ),
         )
     ),

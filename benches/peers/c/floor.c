@@ -7,6 +7,8 @@
  *                                               and BUFFER bytes of send buffer (0: the system's)
  *   floor connect COUNT                         connections per second, one at a time: accept, read, write, close
  *   floor fork COUNT                            microseconds per child that does nothing: fork, exit, wait
+ *   floor copy BYTES COUNT                      megabytes per second of memcpy between buffers of that size, of which
+ *                                               there are three on each side
  *   floor echo                                  a server of frames that does nothing but epoll, recv and send;
  *                                               prints its port
  */
@@ -166,6 +168,21 @@ static void forks(long count)
     printf("%.2f\n", (now() - from) / (double)count * 1e6);
 }
 
+static void copies(size_t bytes, long count)
+{
+    uint8_t *buffers = malloc(6 * bytes);
+    need(buffers != NULL, "malloc");
+    memset(buffers, 1, 6 * bytes);
+    double from = now();
+    for (long i = 0; i < count; i++) {
+        uint8_t *here = buffers + (size_t)(i % 3) * 2 * bytes;
+        memcpy(here, here + bytes, bytes);
+        __asm__ volatile("" : : "r"(here) : "memory");
+    }
+    printf("%.1f\n", (double)bytes * (double)count / (now() - from) / 1e6);
+    free(buffers);
+}
+
 static void echo(void)
 {
     static uint8_t bytes[64 << 10];
@@ -203,6 +220,8 @@ int main(int argc, char **argv)
         connections(atol(argv[2]));
     else if (strcmp(mode, "fork") == 0 && argc == 3)
         forks(atol(argv[2]));
+    else if (strcmp(mode, "copy") == 0 && argc == 4)
+        copies((size_t)atol(argv[2]), atol(argv[3]));
     else if (strcmp(mode, "echo") == 0 && argc == 2)
         echo();
     else
