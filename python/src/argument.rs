@@ -6,6 +6,18 @@ use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use std::os::fd::RawFd;
 
+/// An argument of which only the truth counts: `get(0)` is `get(False)`.
+#[derive(Clone, Copy)]
+pub(crate) struct Truth(pub(crate) bool);
+
+impl<'py> FromPyObject<'_, 'py> for Truth {
+    type Error = PyErr;
+
+    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        given.is_truthy().map(Self)
+    }
+}
+
 /// What an argument that is no `T` is told, which cannot be represented or is of another type.
 fn explained(value: &Bound<'_, PyAny>, error: PyErr, name: &str, remedy: &str) -> PyErr {
     let py = value.py();

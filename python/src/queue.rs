@@ -5,7 +5,7 @@
 //! a thread that waits for the interpreter. Only then it detaches and waits.
 #![forbid(unsafe_code)]
 
-use crate::argument::{number, text_or_none};
+use crate::argument::{Truth, number, text_or_none};
 use crate::buffer::{BytesBody, View, take};
 use crate::connection::seconds;
 use crate::errors::{OrRaise, raise};
@@ -234,25 +234,25 @@ impl SharedQueue {
     }
 
     /// Puts one item.
-    #[pyo3(signature = (data, block=true, timeout=None))]
+    #[pyo3(signature = (data, block=Truth(true), timeout=None), text_signature = "($self, data, block=True, timeout=None)")]
     fn put(
         &self,
         py: Python<'_>,
         data: &Bound<'_, PyAny>,
-        block: bool,
+        block: Truth,
         timeout: Option<f64>,
     ) -> PyResult<()> {
         let view = View::get(data)?;
-        self.put_parts(py, &[IoSlice::new(view.bytes())], block, timeout)
+        self.put_parts(py, &[IoSlice::new(view.bytes())], block.0, timeout)
     }
 
     /// Puts the pickle of a bytes object of less than 4 GiB.
-    #[pyo3(signature = (data, block=true, timeout=None))]
+    #[pyo3(signature = (data, block=Truth(true), timeout=None), text_signature = "($self, data, block=True, timeout=None)")]
     fn put_bytes(
         &self,
         py: Python<'_>,
         data: &Bound<'_, PyBytes>,
-        block: bool,
+        block: Truth,
         timeout: Option<f64>,
     ) -> PyResult<()> {
         let bytes = data.as_bytes();
@@ -260,16 +260,16 @@ impl SharedQueue {
             .map_err(|_| PyValueError::new_err(format!("{} bytes: 4 GiB or more", bytes.len())))?;
         let start = start_of(length);
         let parts = [IoSlice::new(&start), IoSlice::new(bytes), IoSlice::new(PICKLE_END)];
-        self.put_parts(py, &parts, block, timeout)
+        self.put_parts(py, &parts, block.0, timeout)
     }
 
     /// Takes one item and returns what `loads` makes of it.
-    #[pyo3(signature = (loads, block=true, timeout=None))]
+    #[pyo3(signature = (loads, block=Truth(true), timeout=None), text_signature = "($self, loads, block=True, timeout=None)")]
     fn get(
         &self,
         py: Python<'_>,
         loads: &Bound<'_, PyAny>,
-        block: bool,
+        block: Truth,
         timeout: Option<f64>,
     ) -> PyResult<Py<PyAny>> {
         let mut deadline = None;
@@ -299,7 +299,7 @@ impl SharedQueue {
                 Err(error) if matches!(error.kind(), Kind::Empty | Kind::WouldBlock) => {
                     let deadline = match deadline {
                         Some(deadline) => deadline,
-                        None => *deadline.insert(patience(block, timeout)?),
+                        None => *deadline.insert(patience(block.0, timeout)?),
                     };
                     if error.kind() == Kind::Empty && deadline.is_now() {
                         return Err(raise(py, &error));
@@ -318,13 +318,13 @@ impl SharedQueue {
     }
 
     /// Takes up to `most` items, waiting for the first one only.
-    #[pyo3(signature = (loads, most, block=true, timeout=None))]
+    #[pyo3(signature = (loads, most, block=Truth(true), timeout=None), text_signature = "($self, loads, most, block=True, timeout=None)")]
     fn get_many<'py>(
         &self,
         py: Python<'py>,
         loads: &Bound<'py, PyAny>,
         most: &Bound<'py, PyAny>,
-        block: bool,
+        block: Truth,
         timeout: Option<f64>,
     ) -> PyResult<Bound<'py, PyList>> {
         let most = index(number(most, "max_items", u64::MAX)?);
@@ -334,7 +334,7 @@ impl SharedQueue {
         }
         items.append(self.get(py, loads, block, timeout)?)?;
         while items.len() < most && !self.queue.is_empty().or_raise(py)? {
-            match self.get(py, loads, false, None) {
+            match self.get(py, loads, Truth(false), None) {
                 Ok(item) => items.append(item)?,
                 // Another taker was quicker.
                 Err(error) if error.is_instance(py, &empty_class(py)?) => break,

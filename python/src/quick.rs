@@ -121,6 +121,9 @@ fn slowly(
 
 /// Puts the methods on the class.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
+    // Under this name PyO3's complains about arguments, too.
+    let class = py.get_type::<SemLock>();
+    class.setattr("_acquire", class.getattr("acquire")?)?;
     let acquire = ffi::PyMethodDefPointer { PyCFunctionFastWithKeywords: acquire };
     let release = ffi::PyMethodDefPointer { PyCFunction: release };
     let flags = ffi::METH_FASTCALL | ffi::METH_KEYWORDS;

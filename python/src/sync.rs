@@ -6,7 +6,7 @@
 //! enough it detaches and waits.
 #![forbid(unsafe_code)]
 
-use crate::argument::{descriptor, number, text_or_none};
+use crate::argument::{Truth, descriptor, number, text_or_none};
 use crate::buffer::lend;
 use crate::connection::seconds;
 use crate::errors::{OrRaise, raise};
@@ -253,12 +253,12 @@ impl SemLock {
     }
 
     /// What `acquire` is where it has to wait or has more than a flag for an argument (see `quick`).
-    #[pyo3(signature = (block=true, timeout=None))]
-    fn _acquire(&self, py: Python<'_>, block: bool, timeout: Option<f64>) -> PyResult<bool> {
+    #[pyo3(signature = (block=Truth(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
+    fn acquire(&self, py: Python<'_>, block: Truth, timeout: Option<f64>) -> PyResult<bool> {
         if self.try_acquire() {
             return Ok(true);
         }
-        let deadline = if block { seconds(timeout)? } else { Deadline::NOW };
+        let deadline = if block.0 { seconds(timeout)? } else { Deadline::NOW };
         if !deadline.is_now() && self.acquire_quickly() {
             return Ok(true);
         }

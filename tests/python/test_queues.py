@@ -384,3 +384,27 @@ except ChildProcessError:
     print("none")
 """
     assert run(source) == "none\n"
+
+
+@pytest.mark.parametrize("no", [0, "", None])
+@pytest.mark.parametrize("yes", [1, "x"])
+def test_a_flag_is_what_it_is_worth_as_in_the_standard_library(no: Any, yes: Any) -> None:
+    q = multiprocessing.Queue(1)
+    for take in (q.get, lambda *flag: q.get_many(5, *flag)):
+        for flags in ((no,), (yes, 0.001)):
+            with pytest.raises(queue.Empty):
+                take(*flags)
+    q.put(1, yes)
+    for put in (q.put, lambda item, *flag: q.put_many([item], *flag)):
+        for item in (1, b"bytes"):
+            for flags in ((no,), (yes, 0.001)):
+                with pytest.raises(queue.Full):
+                    put(item, *flags)
+    assert q.get(yes) == 1
+
+
+def test_a_size_that_is_no_number_is_named() -> None:
+    for bad in ("x", None, 1.5):
+        with pytest.raises(TypeError, match=f"maxsize {bad!r}; give an int"):
+            multiprocessing.Queue(bad)
+    assert not multiprocessing.Queue(True).full()

@@ -232,9 +232,16 @@ def test_arguments_are_the_standard_ones() -> None:
     assert not lock.acquire(False)
     assert not lock.acquire(timeout=-1)
     assert not lock.acquire(block=True, timeout=0.01)
-    for bad in ({"wait": True}, {"timeout": "soon"}):
-        with pytest.raises(TypeError):
-            lock.acquire(**bad)
+    for no in (0, "", [], None):
+        assert not lock.acquire(no)
+        assert not lock.acquire(block=no)
+    for yes in (1, "x"):
+        assert not lock.acquire(yes, 0.001)
+    with pytest.raises(TypeError, match=r"acquire\(\) got an unexpected keyword argument 'blocking'") as refused:
+        lock.acquire(blocking=False)
+    assert "_acquire" not in str(refused.value)
+    with pytest.raises(TypeError):
+        lock.acquire(timeout="soon")
     with pytest.raises(TypeError):
         lock.acquire(True, 1, 2)
     with pytest.raises(TypeError):

@@ -33,7 +33,9 @@ class _Leaves:
         """A queue that can be waited for until all that was put is done."""
         from carrick.multiprocessing import queues
 
-        return queues.JoinableQueue(maxsize, ctx=self.get_context(), codec=codec, max_bytes=max_bytes, name=name)
+        return queues.JoinableQueue(
+            maxsize, ctx=self.get_context(), codec=codec, max_bytes=max_bytes, name=name
+        )
 
     def SimpleQueue(self) -> "Any":
         """A queue that has nothing but put, get and empty."""

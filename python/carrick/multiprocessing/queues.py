@@ -9,6 +9,7 @@ what is received. ``put`` of an unbounded queue never blocks.
 from __future__ import annotations
 
 import io
+import operator
 import os
 import pickle
 from collections.abc import Callable, Iterable
@@ -155,7 +156,10 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         max_bytes: int = 0,
         name: str | None = None,
     ) -> None:
-        self._maxsize = max(maxsize, 0)
+        try:
+            self._maxsize = max(operator.index(maxsize), 0)
+        except TypeError:
+            raise TypeError(f"maxsize {maxsize!r}; give an int, 0 or less for no limit") from None
         self._is_fork_ctx = is_fork(ctx)
         self._ignore_epipe = False
         self._opid = os.getpid()

@@ -16,6 +16,7 @@ mod state;
 pub(crate) use monitor::forked;
 pub(crate) use mutex::QueueMutex;
 
+use crate::argument::Truth;
 use crate::connection::span;
 use carrick::Deadline;
 use monitor::{Turn, wake};
@@ -44,17 +45,6 @@ fn exception(py: Python<'_>, name: &str) -> PyErr {
             class.call0().unwrap_or_else(|failure| failure.into_value(py).into_bound(py).into_any()),
         ),
         Err(failure) => failure,
-    }
-}
-
-/// An argument of which only the truth counts.
-struct Truth(bool);
-
-impl<'py> FromPyObject<'_, 'py> for Truth {
-    type Error = PyErr;
-
-    fn extract(given: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        given.is_truthy().map(Self)
     }
 }
 

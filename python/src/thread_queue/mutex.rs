@@ -4,6 +4,7 @@
 
 use super::monitor::{Turn, me, wake};
 use super::state::{Core, Side};
+use crate::argument::Truth;
 use crate::connection::span;
 use carrick::{Deadline, Kind};
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
@@ -114,10 +115,11 @@ impl QueueMutex {
 #[pymethods]
 impl QueueMutex {
     /// Takes the lock; False when it was not to be had in `timeout` seconds, or at once where not `blocking`.
-    #[pyo3(signature = (blocking=true, timeout=-1.0), text_signature = "($self, blocking=True, timeout=-1)")]
-    fn acquire(&self, py: Python<'_>, blocking: bool, timeout: f64) -> PyResult<bool> {
+    #[pyo3(signature = (blocking=Truth(true), timeout=-1.0), text_signature = "($self, blocking=True, timeout=-1)")]
+    fn acquire(&self, py: Python<'_>, blocking: Truth, timeout: f64) -> PyResult<bool> {
         #[expect(clippy::float_cmp, reason = "the one value that means for ever")]
         let for_ever = timeout == -1.0;
+        let blocking = blocking.0;
         if !blocking && !for_ever {
             return Err(PyValueError::new_err("can't specify a timeout for a non-blocking call"));
         }
