@@ -237,7 +237,9 @@ def test_arguments_are_the_standard_ones() -> None:
         assert not lock.acquire(block=no)
     for yes in (1, "x"):
         assert not lock.acquire(yes, 0.001)
-    with pytest.raises(TypeError, match=r"acquire\(\) got an unexpected keyword argument 'blocking'") as refused:
+    with pytest.raises(
+        TypeError, match=r"acquire\(\) got an unexpected keyword argument 'blocking'"
+    ) as refused:
         lock.acquire(blocking=False)
     assert "_acquire" not in str(refused.value)
     with pytest.raises(TypeError):
