@@ -71,8 +71,15 @@ def replace_input(replacement: "Any", null: int = -1) -> "Any":
 def prepare(process_obj: "Any", stdin: "Any" = None) -> None:
     """Have the process object run as a child does; ``stdin`` is what ``sys.stdin`` is to be then."""
     run = process_obj.run
+    attributes = vars(process_obj)
+    own = attributes.get("run")
 
     def run_quietly() -> None:
+        # Its method is to find the object as the parent made it, and may start another process with it.
+        if own is None:
+            del attributes["run"]
+        else:
+            attributes["run"] = own
         if stdin is not None:
             sys.stdin = stdin
         try:
@@ -80,7 +87,7 @@ def prepare(process_obj: "Any", stdin: "Any" = None) -> None:
         except KeyboardInterrupt:
             raise SystemExit(1) from None
 
-    process_obj.run = run_quietly
+    attributes["run"] = run_quietly
 
 
 def hold_on(lifeline: int) -> None:

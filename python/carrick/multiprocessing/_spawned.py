@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """What a fresh interpreter runs that is to be a child of the start method ``spawn``."""
 
+import atexit
 import gc
 import sys
 from multiprocessing import resource_tracker
@@ -12,10 +13,21 @@ __all__ = ()
 
 def main(body: int, parent: int, tracker: int) -> None:
     """Run the process object of the file ``body``. All are descriptors: of the parent, and of the resource tracker."""
-    # What has been imported until here goes when the process does; looking for cycles in it would take the child, at
-    # its end, a tenth of its whole time.
+    # Looking for cycles in what has been imported until here would only take time.
     gc.freeze()
+    atexit.register(_thaw)
     vars(resource_tracker._resource_tracker)["_fd"] = tracker
     with open(body, "rb") as stream:
         process_obj = _child.receive(stream)
     sys.exit(process_obj._bootstrap(parent))
+
+
+def _thaw() -> None:
+    """Have the interpreter, at its end, finalize what modules and the process object hold: close files, for one.
+
+    It would collect twice, before and after it lets go of the modules; with this, once while they are frozen.
+    """
+    if gc.isenabled():
+        gc.collect()
+        gc.disable()
+    gc.unfreeze()
