@@ -153,7 +153,8 @@ def queue_round_trip(side: str, pairs: int, full: int) -> Callable[[Scale], floa
 
 def channel(library: str, what: str, length: int, full: int) -> Callable[[Scale], float]:
     """Messages per second between two processes in Rust, or microseconds of a round trip."""
-    program = [str(CHANNELS), library] if library != "C" else built("carrick_channel")
+    in_c = {"C": "copy", "C in place": "in-place"}
+    program = [*built("carrick_channel"), in_c[library]] if library in in_c else [str(CHANNELS), library]
     return lambda scale: number([*program, what, str(length), str(scale.count(full))])
 
 

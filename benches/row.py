@@ -99,7 +99,9 @@ def _better(target: float) -> tuple[Claim, ...]:
 def _channels(what: str, length: int, count: int) -> tuple[Contender, ...]:
     libraries = (
         ("carrick, Rust", "carrick"),
+        ("carrick, Rust, in place", "carrick in place"),
         ("carrick, C", "C"),
+        ("carrick, C, in place", "C in place"),
         ("ipc-channel", "ipc-channel"),
         ("iceoryx2", "iceoryx2"),
         ("Unix socketpair", "socketpair"),
@@ -108,14 +110,21 @@ def _channels(what: str, length: int, count: int) -> tuple[Contender, ...]:
     return tuple(Contender(name, c.channel(library, what, length, count)) for name, library in libraries)
 
 
-def _channel_claims(what: str) -> tuple[Claim, ...]:
+def _channel_claims() -> tuple[Claim, ...]:
     blocking = ("ipc-channel", "Unix socketpair")
     return tuple(
         claim
-        for ours in ("carrick, Rust", "carrick, C")
+        for language in ("Rust", "C")
         for claim in (
-            Claim(f"{ours.split()[1]} against the better of the blocking ones", ours, blocking, 1.0),
-            Claim(f"{ours.split()[1]} against iceoryx2, which spins", ours, ("iceoryx2",), 0.5),
+            Claim(
+                f"{language} against the better of the blocking ones", f"carrick, {language}", blocking, 1.0
+            ),
+            Claim(
+                f"{language}, in place, against iceoryx2, which spins",
+                f"carrick, {language}, in place",
+                ("iceoryx2",),
+                0.5,
+            ),
         )
     )
 
@@ -256,7 +265,7 @@ ROWS = (
             unit,
             unit == "us",
             _channels(what, length, count),
-            _channel_claims(what),
+            _channel_claims(),
         )
         for name, title, unit, what, length, count in (
             (

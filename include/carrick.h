@@ -770,6 +770,14 @@ typedef struct carrick_queue_options {
 } carrick_queue_options;
 
 /**
+ * Has an item where it lies in the queue's memory.
+ * Which thread: the one that called carrick_queue_get_in_place. Concurrent: no, other consumers of the queue wait. May it
+ * block: better not, for their sake. Forbidden: to take from this queue or to close it (E_REENTRANT), to free it, to leave by
+ * longjmp or an exception. Lifetime: data until it returns; nobody may write to it.
+ */
+typedef void (*carrick_item_reader_fn)(void *user_data, const uint8_t *data, size_t data_len);
+
+/**
  * How a stream server works. Fill it with carrick_stream_server_options_init.
  */
 typedef struct carrick_stream_server_options {
@@ -1876,6 +1884,17 @@ carrick_status carrick_queue_get_into(const struct carrick_queue *queue,
                                       size_t buffer_cap,
                                       int64_t timeout_ns,
                                       size_t *out_len);
+
+/**
+ * Takes the item at the beginning without copying it: reader has it where it lies, and it is taken when reader returns. If
+ * the process is killed before, the item is the next consumer's. Producers go on meanwhile, while there is room. All who
+ * have the queue must use it by the library alone. user_data may be NULL.
+ * Codes: as carrick_queue_get. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_get_in_place(const struct carrick_queue *queue,
+                                          carrick_item_reader_fn reader,
+                                          void *user_data,
+                                          int64_t timeout_ns);
 
 /**
  * How many items are in the queue, at this moment.

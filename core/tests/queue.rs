@@ -31,6 +31,12 @@ fn taken(queue: &Queue) -> u64 {
     File::from(queue.as_fd().try_clone_to_owned().unwrap()).metadata().unwrap().blocks() * 512
 }
 
+/// The item at the beginning, read where it lies.
+fn get_in_place(queue: &Queue, deadline: Deadline) -> carrick::Result<Vec<u8>> {
+    // SAFETY: nobody writes to the queue's memory but the library.
+    unsafe { queue.get_in_place(<[u8]>::to_vec, deadline) }
+}
+
 /// A body that says what it is, wherever it was cut.
 fn body(number: usize, length: usize) -> Vec<u8> {
     (0..length).map(|i| (number.wrapping_mul(31).wrapping_add(i) % 251) as u8).collect()
@@ -54,6 +60,92 @@ fn items_come_out_whole_and_in_order_whatever_their_length() {
         );
     }
     assert_eq!(queue.get(Deadline::NOW).unwrap_err().kind(), Kind::Empty);
+}
+
+#[test]
+fn an_item_that_is_read_in_place_is_in_one_piece_wherever_it_lies() {
+    let _test = Test::begin();
+    let queue = unbounded();
+    queue.put(&body(0, 30_000), Deadline::NOW).unwrap();
+    // Two at a time, which go round in the smallest ring, whose length is no multiple of theirs.
+    for number in 1..50 {
+        queue.put(&body(number, 30_000), Deadline::NOW).unwrap();
+        assert_eq!(get_in_place(&queue, Deadline::NOW).unwrap(), body(number - 1, 30_000), "item {number}");
+    }
+    queue.put(&body(50, 5 << 20), Deadline::NOW).unwrap();
+    queue.put(&body(51, 0), Deadline::NOW).unwrap();
+    for (number, length) in [(49, 30_000), (50, 5 << 20), (51, 0)] {
+        assert_eq!(get_in_place(&queue, Deadline::NOW).unwrap(), body(number, length));
+    }
+    assert_eq!(get_in_place(&queue, Deadline::NOW).unwrap_err().kind(), Kind::Empty);
+    assert!(taken(&queue) < 200_000, "{} bytes", taken(&queue));
+}
+
+#[test]
+fn an_item_whose_reader_fails_is_the_next_ones() {
+    let _test = Test::begin();
+    let queue = unbounded();
+    queue.put(b"first", NEVER).unwrap();
+    let read = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        // SAFETY: nobody writes to the queue's memory but the library.
+        unsafe { queue.get_in_place(|_| std::panic::resume_unwind(Box::new("on purpose")), NEVER) }
+    }));
+    let read: Result<carrick::Result<()>, _> = read;
+    assert!(read.is_err());
+    assert_eq!(queue.get(Deadline::NOW).unwrap(), b"first");
+    // Not taken for a reader any more.
+    assert_eq!(queue.get(Deadline::NOW).unwrap_err().kind(), Kind::Empty);
+    queue.close().unwrap();
+}
+
+#[test]
+fn a_reader_in_place_may_put_and_is_refused_what_would_wait_for_itself() {
+    let _test = Test::begin();
+    let (queue, other) = (Arc::new(unbounded()), unbounded());
+    queue.put(b"first", NEVER).unwrap();
+    other.put(b"other", NEVER).unwrap();
+    let read = |item: &[u8]| {
+        assert_eq!(queue.get(NEVER).unwrap_err().kind(), Kind::Reentrant);
+        assert_eq!(queue.get_into(&mut [0; 9], Deadline::NOW).unwrap_err().kind(), Kind::Reentrant);
+        assert_eq!(get_in_place(&queue, Deadline::NOW).unwrap_err().kind(), Kind::Reentrant);
+        assert_eq!(queue.try_get_with(|_| Ok(Vec::new())).unwrap_err().kind(), Kind::Reentrant);
+        assert_eq!(queue.close().unwrap_err().kind(), Kind::Reentrant);
+        assert!(!queue.is_closed().unwrap());
+        queue.put(b"second", NEVER).unwrap();
+        queue.put(&body(7, 3 << 20), NEVER).unwrap();
+        assert_eq!(other.get(NEVER).unwrap(), b"other");
+        assert_eq!(queue.len().unwrap(), 3);
+        item.to_vec()
+    };
+    // SAFETY: nobody writes to the queue's memory but the library.
+    assert_eq!(unsafe { queue.get_in_place(read, NEVER) }.unwrap(), b"first");
+    assert_eq!(queue.get(NEVER).unwrap(), b"second");
+    assert_eq!(queue.get(NEVER).unwrap(), body(7, 3 << 20));
+}
+
+#[test]
+fn consumers_wait_for_one_that_reads_in_place_and_producers_do_not() {
+    let _test = Test::begin();
+    let queue = Arc::new(unbounded());
+    queue.put(b"first", NEVER).unwrap();
+    let read = |item: &[u8]| {
+        assert_eq!(item, b"first");
+        let consumer = {
+            let queue = Arc::clone(&queue);
+            named("consumer", move || queue.get(NEVER))
+        };
+        asleep("consumer");
+        let producer = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || queue.put(b"second", NEVER))
+        };
+        producer.join().unwrap().unwrap();
+        assert!(!consumer.is_finished());
+        consumer
+    };
+    // SAFETY: nobody writes to the queue's memory but the library.
+    let consumer = unsafe { queue.get_in_place(read, NEVER) }.unwrap();
+    assert_eq!(consumer.join().unwrap().unwrap(), b"second");
 }
 
 #[test]
@@ -345,7 +437,8 @@ proptest! {
                 }
             } else {
                 let expected = model.pop_front();
-                match queue.get(Deadline::NOW) {
+                let item = if length % 2 == 0 { queue.get(Deadline::NOW) } else { get_in_place(&queue, Deadline::NOW) };
+                match item {
                     Ok(item) => prop_assert!(Some(item) == expected),
                     Err(e) => prop_assert!(e.kind() == Kind::Empty && expected.is_none()),
                 }
@@ -373,6 +466,7 @@ proptest! {
                 let _ = queue.put(b"after", Deadline::after(Duration::from_millis(1)));
             } else {
                 let _ = queue.get(Deadline::after(Duration::from_millis(1)));
+                let _ = get_in_place(&queue, Deadline::after(Duration::from_millis(1)));
             }
         }
         let _ = (queue.len(), queue.task_done(), queue.unfinished(), queue.join(Deadline::NOW));

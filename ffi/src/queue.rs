@@ -3,13 +3,13 @@
 
 use crate::boundary::{ask, boundary, fill, make, on, on_any};
 use crate::connection::{carrick_slice, slices};
-use crate::handle::{free, give, opaque};
+use crate::handle::{free, give, null, opaque};
 use crate::memory::{bytes, bytes_mut, flag, give_bytes, options, output, tell_needed, text, write};
 use crate::status::carrick_status;
 use crate::stream::adopt;
 use carrick::queue::{Queue, QueueOptions};
 use carrick::{Deadline, Error, Kind, Result};
-use std::ffi::c_char;
+use std::ffi::{c_char, c_void};
 use std::os::fd::{AsFd, AsRawFd};
 
 /// A queue of messages for threads and processes: first in, first out, any number of producers and consumers. A child
@@ -215,6 +215,33 @@ pub unsafe extern "C" fn carrick_queue_get_into(
             .inspect_err(|e| tell_needed(e, out_len))?;
         write(out_len, length);
         Ok(())
+    })
+}
+
+/// Has an item where it lies in the queue's memory.
+/// Which thread: the one that called carrick_queue_get_in_place. Concurrent: no, other consumers of the queue wait. May it
+/// block: better not, for their sake. Forbidden: to take from this queue or to close it (E_REENTRANT), to free it, to leave by
+/// longjmp or an exception. Lifetime: data until it returns; nobody may write to it.
+pub type carrick_item_reader_fn =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, data: *const u8, data_len: usize)>;
+
+/// Takes the item at the beginning without copying it: reader has it where it lies, and it is taken when reader returns. If
+/// the process is killed before, the item is the next consumer's. Producers go on meanwhile, while there is room. All who
+/// have the queue must use it by the library alone. user_data may be NULL.
+/// Codes: as carrick_queue_get. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_get_in_place(
+    queue: *const carrick_queue,
+    reader: carrick_item_reader_fn,
+    user_data: *mut c_void,
+    timeout_ns: i64,
+) -> carrick_status {
+    on(queue, "get", |queue| {
+        let reader = reader.ok_or_else(|| null("get", "reader"))?;
+        // SAFETY: the function came with this pointer for this purpose.
+        let read = |item: &[u8]| unsafe { reader(user_data, item.as_ptr(), item.len()) };
+        // SAFETY: the header has the caller promise what this asks for.
+        unsafe { queue.get_in_place(read, Deadline::from_nanos(timeout_ns)) }
     })
 }
 

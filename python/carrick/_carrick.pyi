@@ -4,7 +4,7 @@
 from collections.abc import Callable
 from socket import socket as _Socket
 from types import ModuleType
-from typing import Any, ClassVar, Literal, Self, TypeAlias, final
+from typing import Any, ClassVar, Literal, Self, TypeAlias, TypeVar, final
 
 from typing_extensions import Buffer, disjoint_base
 
@@ -51,6 +51,8 @@ __all__ = [
     "sock_send",
     "sock_sendall",
 ]
+
+_T = TypeVar("_T")
 
 __version__: str
 
@@ -164,6 +166,11 @@ class SharedQueue:
 
     def get(self, loads: Callable[[Any], Any], block: bool = True, timeout: float | None = None) -> Any:
         """Take one item and return what ``loads`` makes of it."""
+
+    def get_in_place(
+        self, read: Callable[[memoryview], _T], block: bool = True, timeout: float | None = None
+    ) -> _T:
+        """Take one item, which ``read`` has as a memoryview where it lies."""
 
     def get_many(
         self, loads: Callable[[Any], Any], most: int, block: bool = True, timeout: float | None = None

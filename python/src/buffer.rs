@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Python's memory as Rust sees it: the only `unsafe` of this crate.
 
+use carrick::Deadline;
 use carrick::frame::Body;
+use carrick::queue::Queue;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyBufferError, PyMemoryError, PyOSError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyMemoryView};
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A bytes-like object whose memory is held in place for as long as this lives.
 pub(crate) enum View<'a> {
@@ -28,7 +31,7 @@ impl<'a> View<'a> {
             Ok(buffer) => buffer,
             // Buffers of other items are read as bytes, as memoryview.cast('B') does.
             Err(error) if error.is_instance_of::<PyBufferError>(object.py()) => {
-                let bytes = object.py().get_type::<pyo3::types::PyMemoryView>().call1((object,))?;
+                let bytes = object.py().get_type::<PyMemoryView>().call1((object,))?;
                 PyBuffer::<u8>::get(&bytes.call_method1("cast", ("B",))?)?
             }
             Err(error) => return Err(error),
@@ -154,6 +157,78 @@ impl Body for BytesBody {
         // SAFETY: the first `filled` bytes have been written; see room().
         unsafe { std::slice::from_raw_parts(self.memory, self.filled) }
     }
+}
+
+/// An item where it lies in a queue's memory, for Python's buffers.
+#[pyclass(frozen)]
+struct Lent {
+    memory: *const u8,
+    length: usize,
+    /// Buffers of it that Python has.
+    buffers: AtomicUsize,
+    /// The memory is mapped for as long as this object is there.
+    _queue: Py<PyAny>,
+}
+
+// SAFETY: it is only read, and memory of the whole process.
+unsafe impl Send for Lent {}
+// SAFETY: as above.
+unsafe impl Sync for Lent {}
+
+#[pymethods]
+impl Lent {
+    /// # Safety
+    /// Python calls it: `view` is a place for what it fills in.
+    unsafe fn __getbuffer__(
+        slf: &Bound<'_, Self>,
+        view: *mut ffi::Py_buffer,
+        flags: std::ffi::c_int,
+    ) -> PyResult<()> {
+        let lent = slf.get();
+        let length = ffi::Py_ssize_t::try_from(lent.length)?;
+        let memory = lent.memory.cast_mut().cast();
+        // SAFETY: the memory has this length and is marked as not to be written; the view refers to this object.
+        let filled = unsafe { ffi::PyBuffer_FillInfo(view, slf.as_ptr(), memory, length, 1, flags) };
+        if filled < 0 {
+            return Err(PyErr::fetch(slf.py()));
+        }
+        lent.buffers.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// # Safety
+    /// Python calls it, once for each buffer.
+    unsafe fn __releasebuffer__(&self, _view: *mut ffi::Py_buffer) {
+        self.buffers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Takes the item at the beginning of `queue`, which `owner` is the object of, when `read` has had it as a memoryview.
+/// Not attached; `read` is called attached.
+pub(crate) fn get_in_place(
+    queue: &Queue,
+    owner: &Py<PyAny>,
+    read: &Py<PyAny>,
+    deadline: Deadline,
+) -> carrick::Result<PyResult<Py<PyAny>>> {
+    let lend = |item: &[u8]| {
+        let (memory, length) = (item.as_ptr(), item.len());
+        Python::attach(|py| {
+            let lent = Lent { memory, length, buffers: AtomicUsize::new(0), _queue: owner.clone_ref(py) };
+            let lent = Bound::new(py, lent)?;
+            let view = PyMemoryView::from(lent.as_any())?;
+            let result = read.call1(py, (&view,))?;
+            // It fails where a buffer of the view is left.
+            let _ = view.call_method0("release");
+            if lent.get().buffers.load(Ordering::SeqCst) > 0 {
+                let kept = "the item's memory is still in use after the call: have it return a copy of what it keeps";
+                return Err(PyBufferError::new_err(kept));
+            }
+            Ok(result)
+        })
+    };
+    // SAFETY: Rust does not use the slice while Python has the memory, and Python takes no buffer to be constant.
+    unsafe { queue.get_in_place(lend, deadline) }
 }
 
 thread_local! {

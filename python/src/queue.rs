@@ -6,14 +6,14 @@
 #![forbid(unsafe_code)]
 
 use crate::argument::{Truth, number, text_or_none};
-use crate::buffer::{BytesBody, View, take};
+use crate::buffer::{BytesBody, View, get_in_place, take};
 use crate::connection::seconds;
 use crate::errors::{OrRaise, raise};
 use crate::signals::waiting;
 use carrick::frame::Body;
 use carrick::queue::{Queue, QueueOptions};
 use carrick::{Deadline, Error, Kind};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList};
@@ -315,6 +315,27 @@ impl SharedQueue {
                 Err(error) => return Err(raise(py, &error)),
             }
         }
+    }
+
+    /// Takes one item, which `read` has as a memoryview where it lies.
+    #[pyo3(signature = (read, block=Truth(true), timeout=None), text_signature = "($self, read, block=True, timeout=None)")]
+    fn get_in_place(
+        slf: &Bound<'_, Self>,
+        read: &Bound<'_, PyAny>,
+        block: Truth,
+        timeout: Option<f64>,
+    ) -> PyResult<Py<PyAny>> {
+        let (py, queue) = (slf.py(), &slf.get().queue);
+        if !read.is_callable() {
+            return Err(PyTypeError::new_err(format!(
+                "read {}; give a function of one argument",
+                read.repr()?
+            )));
+        }
+        let deadline = patience(block.0, timeout)?;
+        let (owner, read) = (slf.as_any().clone().unbind(), read.clone().unbind());
+        let taken = waiting(py, || get_in_place(queue, &owner, &read, deadline));
+        taken.map_err(over(Kind::Empty, "get")).or_raise(py)?
     }
 
     /// Takes up to `most` items, waiting for the first one only.

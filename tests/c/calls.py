@@ -59,7 +59,7 @@ VALUES = {
     "carrick_stream_server_bind.handler": "stream_handler",
     "carrick_message_server_bind.handler": "message_handler",
     "carrick_datagram_server_bind.handler": "datagram_handler",
-    "function": "process_function", "argument": '(const uint8_t *)"data"', "argument_len": "4",
+    "function": "process_function", "reader": "item_reader", "argument": '(const uint8_t *)"data"', "argument_len": "4",
     "arguments": "s->arguments", "signal": "0", "carrick_process_start.options": "&s->process_options",
     "carrick_process_spawn.options": "&s->process_options",
     "user_data": "NULL", "drop_user_data": "NULL", "timeout_ns": "0", "fd": "0", "token": "1", "readiness": "1",

@@ -79,6 +79,62 @@ static void an_item_that_does_not_fit_stays(void)
     carrick_queue_free(queue);
 }
 
+typedef struct {
+    const carrick_queue *queue;
+    const char *text;
+    int calls;
+} expected;
+
+static void compare(void *user_data, const uint8_t *data, size_t data_len)
+{
+    expected *item = user_data;
+    uint8_t *more = NULL;
+    size_t len = 0;
+    CHECK(data_len == strlen(item->text) && memcmp(data, item->text, data_len) == 0);
+    STATUS(CARRICK_E_REENTRANT, carrick_queue_get(item->queue, FOREVER, &more, &len));
+    STATUS(CARRICK_E_REENTRANT, carrick_queue_close(item->queue));
+    put(item->queue, "put by the reader");
+    item->calls++;
+}
+
+static void an_item_is_read_where_it_lies(void)
+{
+    carrick_queue *queue = make(0, 0);
+    expected item = {NULL, "in place", 0};
+    item.queue = queue;
+    STATUS(CARRICK_E_EMPTY, carrick_queue_get_in_place(queue, compare, &item, 0));
+    STATUS(CARRICK_E_TIMEOUT, carrick_queue_get_in_place(queue, compare, &item, 1000000));
+    put(queue, "in place");
+    OK(carrick_queue_get_in_place(queue, compare, &item, FOREVER));
+    CHECK(item.calls == 1);
+    take(queue, "put by the reader");
+    carrick_queue_free(queue);
+}
+
+static void die(void *user_data, const uint8_t *data, size_t data_len)
+{
+    (void)user_data;
+    CHECK(data_len == 4 && memcmp(data, "kept", 4) == 0);
+    raise(SIGKILL);
+}
+
+static void an_item_whose_reader_is_killed_is_the_next_consumers(void)
+{
+    carrick_queue *queue = make(0, 0);
+    int status = 0;
+    pid_t child;
+    put(queue, "kept");
+    child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        OK(carrick_queue_get_in_place(queue, die, NULL, FOREVER));
+        _exit(0);
+    }
+    CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    take(queue, "kept");
+    carrick_queue_free(queue);
+}
+
 static void limits_are_kept(void)
 {
     carrick_queue *queue = make(1, 4);
@@ -281,6 +337,8 @@ int main(int argc, char **argv)
 #define TEST(name) {#name, name}
         TEST(items_come_out_in_order),
         TEST(an_item_that_does_not_fit_stays),
+        TEST(an_item_is_read_where_it_lies),
+        TEST(an_item_whose_reader_is_killed_is_the_next_consumers),
         TEST(limits_are_kept),
         TEST(a_child_puts_and_its_parent_takes),
         TEST(a_killed_child_leaves_the_queue_usable),

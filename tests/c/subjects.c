@@ -3,6 +3,13 @@
 
 static const uint8_t key[] = "secret", body_bytes[] = "data";
 
+void item_reader(void *user_data, const uint8_t *data, size_t data_len)
+{
+    (void)user_data;
+    (void)data;
+    (void)data_len;
+}
+
 int32_t process_function(const uint8_t *argument, size_t argument_len, const carrick_connection *channel)
 {
     return argument != NULL && argument_len == 4 && channel == NULL ? 0 : 1;

@@ -51,6 +51,7 @@ void free_subjects(struct subjects *s);
 void inside_request(struct subjects *s, void (*body)(struct subjects *s));
 void inside_session(struct subjects *s, void (*body)(struct subjects *s));
 
+void item_reader(void *user_data, const uint8_t *data, size_t data_len);
 int32_t process_function(const uint8_t *argument, size_t argument_len, const carrick_connection *channel);
 carrick_status stream_handler(void *user_data, const carrick_session *session);
 carrick_status message_handler(void *user_data, const carrick_request *request, const uint8_t *data, size_t data_len);

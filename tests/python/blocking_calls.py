@@ -159,6 +159,12 @@ released(lambda: q.put("done"))
 print("ready", flush=True)
 assert q.get_many() == ["done"]
 """,
+    "get_in_place of a queue": """
+q = multiprocessing.Queue(codec="bytes")
+released(lambda: q.put(b"done"))
+print("ready", flush=True)
+assert q.get_in_place(bytes) == b"done"
+""",
     "poll of a queue's reader": """
 q = multiprocessing.Queue()
 released(lambda: q.put("done"))

@@ -9,11 +9,12 @@ import multiprocessing as standard
 import os
 import pickle
 import queue
+import signal
 import threading
 from typing import Any
 
 import pytest
-from support import WAIT, run
+from support import WAIT, Background, run
 
 import carrick
 import carrick.multiprocessing as multiprocessing
@@ -408,3 +409,117 @@ def test_a_size_that_is_no_number_is_named() -> None:
         with pytest.raises(TypeError, match=f"maxsize {bad!r}; give an int"):
             multiprocessing.Queue(bad)
     assert not multiprocessing.Queue(True).full()
+
+
+def frames() -> Any:
+    """A queue whose items can be read in place."""
+    return multiprocessing.Queue(codec="bytes")
+
+
+@pytest.mark.parametrize("length", [0, 5, 30_000, 3 << 20])
+def test_an_item_is_read_where_it_lies(length: int) -> None:
+    q = frames()
+    body = os.urandom(length)
+    for _ in range(5):
+        q.put(body)
+        q.put(b"next")
+        kept = q.get_in_place(lambda view: (view.readonly, view.format, bytes(view), view))
+        assert kept[:3] == (True, "B", body)
+        with pytest.raises(ValueError, match="released"):
+            kept[3][0]
+        assert q.get_in_place(bytes, False) == b"next"
+    with pytest.raises(queue.Empty):
+        q.get_in_place(bytes, False)
+    with pytest.raises(queue.Empty):
+        q.get_in_place(bytes, timeout=0.001)
+
+
+def test_memory_of_an_item_cannot_be_kept() -> None:
+    q = frames()
+    q.put(b"first")
+    q.put(b"second")
+    with pytest.raises(BufferError, match="still in use after the call: have it return a copy"):
+        q.get_in_place(memoryview)
+    # What was kept all the same is memory that is there as long as it is kept.
+    kept: list[memoryview] = []
+    with pytest.raises(BufferError):
+        q.get_in_place(lambda view: kept.append(memoryview(view)))
+    del q
+    assert len(bytes(kept[0])) == 6
+
+
+def test_an_item_whose_reader_raises_is_taken() -> None:
+    q = frames()
+    q.put(b"first")
+    q.put(b"second")
+
+    def fails(view: memoryview) -> None:
+        raise LookupError(bytes(view))
+
+    with pytest.raises(LookupError, match="first"):
+        q.get_in_place(fails)
+    assert q.get() == b"second"
+
+
+def test_a_reader_in_place_may_put_but_not_take() -> None:
+    q = frames()
+    q.put(b"first")
+
+    def read(view: memoryview) -> bytes:
+        for take in (q.get, q.get_many, lambda: q.get_in_place(bytes)):
+            with pytest.raises(carrick.StateError, match="reads an item of the queue in place"):
+                take()
+        q.put(b"second")
+        q.put(bytes(100_000))
+        assert q.qsize() == 3
+        return bytes(view)
+
+    assert q.get_in_place(read) == b"first"
+    assert (q.get(), q.get()) == (b"second", bytes(100_000))
+
+
+def test_threads_wait_for_one_that_reads_in_place() -> None:
+    q = frames()
+    q.put(b"first")
+    q.put(b"second")
+    inside, leave = threading.Event(), threading.Event()
+
+    def read(view: memoryview) -> bytes:
+        inside.set()
+        assert leave.wait(WAIT)
+        return bytes(view)
+
+    reader = Background(q.get_in_place, read)
+    assert inside.wait(WAIT)
+    others = [Background(q.get), Background(q.put, b"third")]
+    others[1].result()
+    with pytest.raises(queue.Empty):
+        q.get(False)
+    leave.set()
+    assert (reader.result(), others[0].result(), q.get()) == (b"first", b"second", b"third")
+
+
+def test_an_item_whose_reader_is_killed_is_the_next_consumers() -> None:
+    q = frames()
+    q.put(b"kept")
+    context = multiprocessing.get_context("fork")
+    process = context.Process(
+        target=q.get_in_place, args=(lambda view: os.kill(os.getpid(), signal.SIGKILL),)
+    )
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert q.get() == b"kept"
+
+
+def test_what_cannot_be_read_in_place_says_so() -> None:
+    q = frames()
+    q.put(b"kept")
+    with pytest.raises(TypeError, match="read 5; give a function of one argument"):
+        q.get_in_place(5)
+    assert q.get() == b"kept"
+    with pytest.raises(ValueError, match="codec 'pickle': make it with codec='bytes'"):
+        multiprocessing.Queue().get_in_place(bytes)
+    q.close()
+    with pytest.raises(ValueError, match="is closed"):
+        q.get_in_place(bytes)

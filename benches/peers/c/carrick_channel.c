@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* Messages between two processes by carrick's queues. Arguments: stream|roundtrip LENGTH COUNT.
- * Prints what benches/peers/channels prints: messages per second, or microseconds of a round trip. */
+/* Messages between two processes by carrick's queues. Arguments: copy|in-place stream|roundtrip LENGTH COUNT.
+ * The receiver reads a copy of each message, or reads it where the sender wrote it. Prints what benches/peers/channels prints: messages per second, or microseconds of a round trip. */
 #include <carrick.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 
 static size_t length;
 static long count;
+static int in_place;
 static uint8_t *body, *room;
 /* What the receiver has read, so that it must. */
 static volatile uint64_t all;
@@ -24,19 +25,28 @@ static void check(carrick_status status, const char *what) {
 
 static void put(const carrick_queue *queue) { check(carrick_queue_put(queue, body, length, -1), "put"); }
 
-static void get(const carrick_queue *queue) {
-    size_t got = 0;
-    check(carrick_queue_get_into(queue, room, length, -1, &got), "get");
-    if (got != length) {
-        fprintf(stderr, "%zu bytes came\n", got);
+static void read_all(void *unused, const uint8_t *data, size_t data_len) {
+    (void)unused;
+    if (data_len != length) {
+        fprintf(stderr, "%zu bytes came\n", data_len);
         _exit(1);
     }
     uint64_t folded = 0, word;
-    for (size_t at = 0; at + sizeof word <= got; at += sizeof word) {
-        memcpy(&word, room + at, sizeof word);
+    for (size_t at = 0; at + sizeof word <= data_len; at += sizeof word) {
+        memcpy(&word, data + at, sizeof word);
         folded ^= word;
     }
     all = folded;
+}
+
+static void get(const carrick_queue *queue) {
+    if (in_place) {
+        check(carrick_queue_get_in_place(queue, read_all, NULL, -1), "get");
+        return;
+    }
+    size_t got = 0;
+    check(carrick_queue_get_into(queue, room, length, -1, &got), "get");
+    read_all(NULL, room, got);
 }
 
 static double now(void) {
@@ -46,13 +56,14 @@ static double now(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4) {
-        fprintf(stderr, "usage: stream|roundtrip LENGTH COUNT\n");
+    if (argc != 5) {
+        fprintf(stderr, "usage: copy|in-place stream|roundtrip LENGTH COUNT\n");
         return 2;
     }
-    int streams = strcmp(argv[1], "stream") == 0;
-    length = strtoul(argv[2], NULL, 10);
-    count = strtol(argv[3], NULL, 10);
+    in_place = strcmp(argv[1], "in-place") == 0;
+    int streams = strcmp(argv[2], "stream") == 0;
+    length = strtoul(argv[3], NULL, 10);
+    count = strtol(argv[4], NULL, 10);
     body = calloc(length + 1, 1);
     room = calloc(length + 1, 1);
     carrick_queue *there = NULL, *back = NULL;

@@ -7,6 +7,9 @@
 //! one is. A change is one store (see `layout`): a process killed at any instant has put an item or has not, and
 //! has taken one or has not. The lock of a dead holder is taken over (see the module `sync`).
 //!
+//! A ring is mapped twice, one after the other, so a record lies in one piece wherever it begins, and a body can be
+//! read where it lies (`get_in_place`).
+//!
 //! # Growing
 //! A record that does not fit makes the stream leave its ring for one of at least twice the size, at once and
 //! without copying anything: *exits* in the head say where. Consumers follow, and the memory of a ring that they
@@ -22,6 +25,7 @@
 //! # Lock order
 //! The get side's lock before the put side's, and the second one only if it is free.
 
+mod get;
 mod layout;
 #[cfg(all(test, loom))]
 mod models;
@@ -30,7 +34,6 @@ mod stream;
 mod wait;
 
 use crate::error::{Error, Kind, Result};
-use crate::frame::{Body, Slice};
 use crate::interrupt;
 use crate::name;
 use crate::net::Spin;
@@ -41,9 +44,9 @@ use layout::{HEAD, Head, RINGS, size_of_ring};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use stream::{Blocked, Outcome, is_full};
+use stream::{Outcome, is_full};
 use wait::{Waiting, for_the_lock};
 
 /// What a producer waits at the most before it has a queue take more memory than a good deal.
@@ -86,6 +89,8 @@ pub struct Queue {
     takers: Spin,
     putters: Spin,
     bell: Option<Wake>,
+    /// The thread of this process that reads an item in place; 0 is none.
+    reader: AtomicUsize,
     /// The file is, or was, in the directory of names.
     has_name: bool,
 }
@@ -191,7 +196,7 @@ impl Queue {
         let rings = [const { OnceLock::new() }; RINGS];
         let (takers, putters) = (Spin::default(), Spin::default());
         let has_name = !sys::is_sealed(file.as_fd());
-        Ok(Self { file, head, rings, takers, putters, bell: None, has_name })
+        Ok(Self { file, head, rings, takers, putters, bell: None, reader: AtomicUsize::new(0), has_name })
     }
 
     fn head(&self) -> Result<&Head> {
@@ -267,101 +272,6 @@ impl Queue {
             self.ring_bell(head);
         }
         Ok(outcome)
-    }
-
-    /// Takes the item at the beginning, waiting for one until the deadline.
-    ///
-    /// # Errors
-    /// `Empty` (only with [`Deadline::NOW`]), `Timeout` (with that one too, after 250 ms, where a process is stopped in the
-    /// middle of taking), `Closed` (and empty), `NoMemory`, `Interrupted`,
-    /// `Corrupt`. In every case nothing was taken.
-    pub fn get(&self, deadline: Deadline) -> Result<Vec<u8>> {
-        let make = |length| {
-            let mut body = Vec::new();
-            let length = usize::try_from(length).unwrap_or(usize::MAX);
-            let no_memory = |_| Error::with_detail(Kind::NoMemory, GET, format!("{length} bytes"));
-            body.try_reserve_exact(length).map_err(no_memory).map(|()| body)
-        };
-        self.get_with(make, deadline)
-    }
-
-    /// Like [`get`](Self::get), into the caller's memory; returns the item's length.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get); `Buffer`: the item is longer, by [`Error::needed`].
-    pub fn get_into(&self, memory: &mut [u8], deadline: Deadline) -> Result<usize> {
-        let mut memory = Some(memory);
-        let make = |length: u64| {
-            let given = memory.as_ref().map_or(0, |memory| memory.len());
-            if length > given as u64 {
-                return Err(Error::too_small(GET, length, given));
-            }
-            Ok(Slice { memory: memory.take().unwrap_or_default(), filled: 0 })
-        };
-        self.get_with(make, deadline).map(|body| body.filled)
-    }
-
-    /// Like [`get`](Self::get), into memory that `make` has for a body of so many bytes. It is called with the
-    /// queue locked and must not wait; an error of it leaves the item where it is.
-    ///
-    /// # Errors
-    /// As [`get`](Self::get), and those of `make`.
-    pub fn get_with<B: Body>(&self, mut make: impl FnMut(u64) -> Result<B>, deadline: Deadline) -> Result<B> {
-        let head = self.head()?;
-        let mut waiting = Waiting::new(&self.takers);
-        let mut take = || loop {
-            let version = match self.get_once(head, &mut make, for_the_lock(deadline)) {
-                Ok(body) => return Ok(body),
-                Err(Blocked::At(version)) => version,
-                Err(Blocked::Failed(error)) => return Err(error),
-            };
-            if deadline.is_now() {
-                return Err(Error::new(Kind::Empty, GET));
-            }
-            waiting.for_commit(&head.put, version, GET, deadline)?;
-        };
-        let taken = take();
-        if taken.is_ok() {
-            waiting.succeeded();
-        }
-        if waiting.slept() {
-            // This one may have been woken for an item that another is to take.
-            head.put.note_sleepers();
-            if !self.is_empty()? && head.put.take_sleepers() {
-                wake(head.put.word(), 1);
-            }
-        }
-        taken
-    }
-
-    /// Takes an item if that needs no waiting at all, not even for another thread that is just taking one.
-    ///
-    /// # Errors
-    /// As [`get_with`](Self::get_with) with [`Deadline::NOW`]; `WouldBlock`: somebody is taking.
-    pub fn try_get_with<B: Body>(&self, mut make: impl FnMut(u64) -> Result<B>) -> Result<B> {
-        self.get_once(self.head()?, &mut make, Deadline::NOW).map_err(|blocked| match blocked {
-            Blocked::At(_) => Error::new(Kind::Empty, GET),
-            Blocked::Failed(error) => error,
-        })
-    }
-
-    fn get_once<B: Body>(
-        &self,
-        head: &Head,
-        make: &mut impl FnMut(u64) -> Result<B>,
-        patience: Deadline,
-    ) -> std::result::Result<B, Blocked> {
-        head.get.lock.lock(GET, patience)?;
-        let held = Held(&head.get.lock);
-        let taken = self.get_locked(head, make);
-        if taken.is_ok() {
-            self.quiet_bell(head)?;
-        }
-        drop(held);
-        if taken.is_ok() && head.get.take_sleepers() {
-            wake(head.get.word(), 1);
-        }
-        taken
     }
 
     /// Makes the queue one that can be waited for together with other things: [`event_fd`](Self::event_fd). It is
@@ -512,11 +422,13 @@ impl Queue {
     /// # Errors
     /// `Corrupt`.
     pub fn close(&self) -> Result<()> {
+        const OPERATION: &str = "close queue";
         let head = self.head()?;
+        self.refuse_reader(head, OPERATION)?;
         head.close();
         for side in [&head.put, &head.get] {
             // A commit of the same moves the version that sleepers sleep on.
-            side.lock.lock("close queue", Deadline::NEVER)?;
+            side.lock.lock(OPERATION, Deadline::NEVER)?;
             let held = Held(&side.lock);
             side.commit(side.read()?.1);
             drop(held);

@@ -10,6 +10,7 @@ use crate::frame::Body;
 use crate::sys::{self, Mapping};
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd};
+use std::ptr::NonNull;
 
 /// A ring that is larger than this is left when it falls empty.
 const KEPT: u64 = 4 << 20;
@@ -74,6 +75,40 @@ fn free(start: Commit, end: Commit, size: u64) -> Result<u64> {
     used.and_then(|used| size.checked_sub(used)).ok_or_else(|| corrupt("a place"))
 }
 
+/// A body in its ring, which is about to be taken. The get side's lock is held.
+pub(super) struct Record<'a> {
+    memory: Ring<'a>,
+    place: u64,
+    length: u64,
+}
+
+impl Record<'_> {
+    pub(super) fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Copies it into memory of the caller's.
+    pub(super) fn copy_into<B: Body>(&self, mut body: B) -> Result<B> {
+        let mut copied = 0;
+        while copied < self.length {
+            let room = body.room(self.length - copied)?;
+            let step = usize::try_from(self.length - copied).unwrap_or(usize::MAX).min(room.len());
+            if step == 0 {
+                return Err(Error::with_detail(Kind::Buffer, GET, format!("{} bytes", self.length)));
+            }
+            self.memory.read(self.place + copied, room.get_mut(..step).unwrap_or_default());
+            body.wrote(step);
+            copied += step as u64;
+        }
+        Ok(body)
+    }
+
+    /// Where it is.
+    pub(super) fn part(&self) -> NonNull<[u8]> {
+        self.memory.part(self.place, self.length)
+    }
+}
+
 impl Queue {
     /// The ring in this process's memory. `grow` makes it where there is none yet.
     fn ring(&self, ring: usize, operation: &'static str, grow: bool) -> Result<Ring<'_>> {
@@ -90,7 +125,7 @@ impl Queue {
             sys::grow_file(&self.file, start + size).map_err(failed(operation))?;
         }
         let size = usize::try_from(size).map_err(|_| Error::new(Kind::NoMemory, operation))?;
-        let mapping = Mapping::new(self.file.as_raw_fd(), start, size).map_err(failed(operation))?;
+        let mapping = Mapping::twice(self.file.as_raw_fd(), start, size).map_err(failed(operation))?;
         // Another thread may have been quicker; then this mapping goes again.
         Ok(Ring::new(slot.get_or_init(|| mapping)))
     }
@@ -182,17 +217,17 @@ impl Queue {
         Err(corrupt("the chain of rings"))
     }
 
-    pub(super) fn get_locked<B: Body>(
+    pub(super) fn get_locked<T>(
         &self,
         head: &Head,
-        make: &mut impl FnMut(u64) -> Result<B>,
-    ) -> std::result::Result<B, Blocked> {
+        receive: &mut impl FnMut(&Record<'_>) -> Result<T>,
+    ) -> std::result::Result<T, Blocked> {
         let (_, start) = head.get.read()?;
         let seen = head.get.seen()?;
         if seen.ring == start.ring && seen.place > start.place {
             let left = seen.place - start.place;
             if left <= size_of_ring(start.ring) {
-                return Ok(self.take(head, start, seen, left, make)?);
+                return Ok(self.take(head, start, seen, left, receive)?);
             }
         }
         for _ in 0..RINGS {
@@ -206,7 +241,7 @@ impl Queue {
             let left = last.checked_sub(start.place).filter(|left| *left <= size_of_ring(start.ring));
             let left = left.ok_or_else(|| corrupt("a place"))?;
             if left > 0 {
-                return Ok(self.take(head, start, end, left, make)?);
+                return Ok(self.take(head, start, end, left, receive)?);
             }
             match next {
                 Some(next) => self.leave_ring(head, start, next)?,
@@ -217,14 +252,14 @@ impl Queue {
         Err(corrupt("the chain of rings").into())
     }
 
-    fn take<B: Body>(
+    fn take<T>(
         &self,
         head: &Head,
         start: Commit,
         end: Commit,
         left: u64,
-        make: &mut impl FnMut(u64) -> Result<B>,
-    ) -> Result<B> {
+        receive: &mut impl FnMut(&Record<'_>) -> Result<T>,
+    ) -> Result<T> {
         let memory = self.ring(start.ring, GET, false)?;
         let (mut start, mut left) = (start, left);
         let mut length = memory.word(start.place);
@@ -238,18 +273,7 @@ impl Queue {
             length = memory.word(place);
         }
         let bytes = record(length).filter(|bytes| *bytes <= left).ok_or_else(|| corrupt("a length"))?;
-        let mut body = make(length)?;
-        let mut copied = 0;
-        while copied < length {
-            let room = body.room(length - copied)?;
-            let step = usize::try_from(length - copied).unwrap_or(usize::MAX).min(room.len());
-            if step == 0 {
-                return Err(Error::with_detail(Kind::Buffer, GET, format!("{length} bytes")));
-            }
-            memory.read(start.place + WORD + copied, room.get_mut(..step).unwrap_or_default());
-            body.wrote(step);
-            copied += step as u64;
-        }
+        let received = receive(&Record { memory, place: start.place + WORD, length })?;
         let after = Commit {
             ring: start.ring,
             place: start.place + bytes,
@@ -261,7 +285,7 @@ impl Queue {
             // The item is taken, whatever becomes of this: who takes the next one tries again.
             let _ = self.shrink(head, after);
         }
-        Ok(body)
+        Ok(received)
     }
 
     /// The stream goes on in another ring; the memory of this one is given back. The get side's lock is held.

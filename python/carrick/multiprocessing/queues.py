@@ -22,7 +22,9 @@ from carrick.multiprocessing._handover import check_spawning, is_fork
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Self
+    from typing import Any, Self, TypeVar
+
+    _T = TypeVar("_T")
 
 del TYPE_CHECKING, annotations  # No names of the standard module.
 
@@ -241,6 +243,26 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         if self._closed:
             raise ValueError(f"Queue {self!r} is closed")
         return self._queue.get_many(self._loads, max_items, block, timeout)
+
+    def get_in_place(
+        self, read: Callable[[memoryview], _T], block: bool = True, timeout: float | None = None
+    ) -> _T:
+        """Take the item at the beginning without copying it: call ``read`` with it and return what that returns.
+
+        For a queue of codec "bytes". ``read`` has the item as a memoryview of the queue's memory, which it must not
+        keep (BufferError); it is taken when ``read`` returns or raises. If the process is killed before, the item is
+        the next consumer's. Meanwhile other consumers wait, and producers go on: ``read`` is best a quick one. It
+        may put into the queue, but not take from it (:exc:`carrick.StateError`).
+
+        Raises :exc:`queue.Empty` as :meth:`get` does.
+        """
+        if self._closed:
+            raise ValueError(f"Queue {self!r} is closed")
+        if self._codec != "bytes":
+            raise ValueError(
+                f"get_in_place() of a queue of codec {self._codec!r}: make it with codec='bytes'"
+            )
+        return self._queue.get_in_place(read, block, timeout)
 
     def descriptors(self) -> tuple[int, int]:
         """The two descriptors to hand to a program in another language, which attaches to the queue by them.

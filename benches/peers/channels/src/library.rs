@@ -40,6 +40,9 @@ type Make = fn(usize, u32) -> Box<dyn Ends>;
 /// Each library with what makes a channel of it, given the length of its messages and the channel's number.
 pub const LIBRARIES: &[(&str, Make)] = &[
     ("carrick", |_, _| Box::new(Shared(Queue::new(QueueOptions::default()).expect("a queue")))),
+    ("carrick in place", |_, _| {
+        Box::new(SharedInPlace(Queue::new(QueueOptions::default()).expect("a queue")))
+    }),
     ("ipc-channel", |_, _| Box::new(IpcChannel)),
     ("iceoryx2", |length, number| Box::new(Iceoryx { length, number, parent: std::process::id() })),
     ("socketpair", |_, _| Box::new(SocketPair)),
@@ -72,6 +75,35 @@ impl End for SharedEnd {
 
     fn recv(&mut self) -> usize {
         read(&self.0.get(Deadline::NEVER).expect("get"))
+    }
+}
+
+/// The same; the receiver reads where the sender wrote.
+struct SharedInPlace(Queue);
+
+impl Ends for SharedInPlace {
+    fn split(self: Box<Self>) -> (Box<dyn Open>, Box<dyn Open>) {
+        let queue = Arc::new(self.0);
+        (Box::new(SharedEnd(Arc::clone(&queue))), Box::new(InPlaceEnd(queue)))
+    }
+}
+
+struct InPlaceEnd(Arc<Queue>);
+
+impl Open for InPlaceEnd {
+    fn connect(self: Box<Self>) -> Box<dyn End> {
+        self
+    }
+}
+
+impl End for InPlaceEnd {
+    fn send(&mut self, _body: &[u8]) {
+        unreachable!("the receiver's end")
+    }
+
+    fn recv(&mut self) -> usize {
+        // SAFETY: both processes use the queue by the library alone.
+        unsafe { self.0.get_in_place(read, Deadline::NEVER) }.expect("get")
     }
 }
 

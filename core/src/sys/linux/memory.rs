@@ -72,6 +72,24 @@ pub(crate) fn punch_file(fd: &OwnedFd, start: u64, length: u64) -> io::Result<()
     Ok(())
 }
 
+/// # Safety
+/// With `MAP_FIXED`, the memory at `address` is the caller's to replace.
+unsafe fn map(
+    address: *mut libc::c_void,
+    length: usize,
+    flags: i32,
+    fd: RawFd,
+    start: u64,
+) -> io::Result<NonNull<u8>> {
+    let (access, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | flags);
+    // SAFETY: without MAP_FIXED no memory there is is touched; with it, the caller's.
+    let base = unsafe { libc::mmap(address, length, access, flags, fd, off(start)?) };
+    if base == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    NonNull::new(base.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::EFAULT))
+}
+
 /// A part of a file, in this process's memory. A child made by fork has it too.
 #[derive(Debug)]
 pub(crate) struct Mapping {
@@ -86,15 +104,22 @@ unsafe impl Sync for Mapping {}
 
 impl Mapping {
     pub(crate) fn new(fd: RawFd, start: u64, length: usize) -> io::Result<Self> {
-        let access = libc::PROT_READ | libc::PROT_WRITE;
-        let start = off(start)?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no memory there is.
-        let base = unsafe { libc::mmap(std::ptr::null_mut(), length, access, libc::MAP_SHARED, fd, start) };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        let base = NonNull::new(base.cast()).ok_or_else(|| io::Error::from_raw_os_error(libc::EFAULT))?;
+        let base = unsafe { map(std::ptr::null_mut(), length, 0, fd, start)? };
         Ok(Self { base, length })
+    }
+
+    /// The part twice, one after the other: what goes on from its end at its beginning is in one piece. The length is
+    /// that of both; the part's is a multiple of the page size.
+    pub(crate) fn twice(fd: RawFd, start: u64, length: usize) -> io::Result<Self> {
+        let both = length.checked_mul(2).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
+        // What the second half shows at first does not matter, nor whether the file is so long.
+        let mapping = Self::new(fd, start, both)?;
+        // SAFETY: the second half is this mapping's own.
+        let second = unsafe { mapping.base.add(length) };
+        // SAFETY: what is replaced is that half, which nobody has made use of.
+        unsafe { map(second.as_ptr().cast(), length, libc::MAP_FIXED, fd, start)? };
+        Ok(mapping)
     }
 
     /// The first byte; the memory is there for as long as the mapping.
