@@ -13,6 +13,7 @@ use std::fs::File;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 #[derive(Arbitrary, Debug)]
 enum Step {
