@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Locks of multiprocessing. Arguments: SIDE alone|with|two|make|event COUNT.
+"""Locks of multiprocessing. Arguments: SIDE alone|calls|with|two|make|event COUNT.
 
-Prints nanoseconds: of acquire and release of a free Lock() (``with``: in a with statement), of the same where two
-processes do nothing else with one lock, of making and dropping one of 1,000 locks; ``event`` is the round trip between
-two processes by two Event()s.
+Prints nanoseconds: of acquire and release of a free Lock() (``with``: in a with statement), of two calls of a built-in
+method that does next to nothing (``calls``), of acquire and release where two processes do nothing else with one
+lock, of making and dropping one of 1,000 locks; ``event`` is the round trip between two processes by two Event()s.
 """
 
 import sys
+import threading
 import time
 from typing import Any
 
@@ -21,6 +22,13 @@ def pairs(lock: Any, times: int) -> None:
     for _ in range(times):
         acquire()
         release()
+
+
+def calls(lock: Any, times: int) -> None:
+    locked = threading.Lock().locked
+    for _ in range(times):
+        locked()
+        locked()
 
 
 def withs(lock: Any, times: int) -> None:
@@ -90,8 +98,12 @@ def event() -> float:
     return nanoseconds(rounds, count) / count
 
 
-side.finish(
-    {"alone": lambda: alone(pairs), "with": lambda: alone(withs), "two": two, "make": make, "event": event}[
-        what
-    ]()
-)
+WORK = {
+    "alone": lambda: alone(pairs),
+    "calls": lambda: alone(calls),
+    "with": lambda: alone(withs),
+    "two": two,
+    "make": make,
+    "event": event,
+}
+side.finish(WORK[what]())
