@@ -512,6 +512,29 @@ def test_an_item_whose_reader_is_killed_is_the_next_consumers() -> None:
     assert q.get() == b"kept"
 
 
+def test_a_fork_in_a_reader_leaves_the_item_to_the_parent() -> None:
+    q = frames()
+    q.put(b"first")
+    q.put(b"second")
+    codes: list[int] = []
+    parent = os.getpid()
+
+    def forks(view: memoryview) -> bytes:
+        pid = os.fork()
+        if pid:
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        return bytes(view)
+
+    try:
+        taken = q.get_in_place(forks)
+    except carrick.StateError as error:
+        os._exit(0 if "before fork" in str(error) else 1)
+    finally:
+        if os.getpid() != parent:
+            os._exit(2)
+    assert (taken, codes, q.get(), q.qsize()) == (b"first", [0], b"second", 0)
+
+
 def test_what_cannot_be_read_in_place_says_so() -> None:
     q = frames()
     q.put(b"kept")

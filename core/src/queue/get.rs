@@ -8,30 +8,33 @@ use super::{GET, Held, Queue};
 use crate::error::{Error, Kind, Result};
 use crate::frame::{Body, Slice};
 use crate::sync::wake;
-use crate::sys::Identity;
+use crate::sys::thread_mark;
 use crate::time::Deadline;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Notes that this thread reads an item in place.
-struct Reading<'a>(&'a AtomicUsize);
+struct Reading<'a> {
+    reader: &'a AtomicU64,
+    mark: u64,
+}
 
 impl<'a> Reading<'a> {
-    fn enter(reader: &'a AtomicUsize) -> Self {
-        reader.store(this_thread(), Ordering::Relaxed);
-        Self(reader)
+    fn enter(reader: &'a AtomicU64) -> Self {
+        let mark = thread_mark();
+        reader.store(mark, Ordering::Relaxed);
+        Self { reader, mark }
+    }
+
+    /// Whether this is still the thread that entered, and not one that came out of a fork in between.
+    fn is_mine(&self) -> bool {
+        self.mark == thread_mark()
     }
 }
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
-        self.0.store(0, Ordering::Relaxed);
+        self.reader.store(0, Ordering::Relaxed);
     }
-}
-
-/// A number that no other thread of this process has at the same time; never 0.
-fn this_thread() -> usize {
-    thread_local!(static HERE: u8 = const { 0 });
-    HERE.with(|here| std::ptr::from_ref(here).addr())
 }
 
 impl Queue {
@@ -80,12 +83,11 @@ impl Queue {
     ///
     /// The item is taken when `read` returns. If `read` panics, or the process is killed in it, the item is the next
     /// consumer's. Meanwhile other consumers wait, and producers go on while there is room, so `read` is best about as
-    /// quick as a copy of the body would be. It may use other queues, and put into this one.
+    /// quick as a copy of the body would be. It may use other queues, and put into this one where there is room.
     ///
     /// # Errors
     /// As [`get`](Self::get). What `read` calls to take from this queue, or to close it, fails with `Reentrant`: it would
-    /// wait
-    /// for itself.
+    /// wait for itself. `Forked`, in the child, if `read` forks and returns there, too: the item is the parent's.
     ///
     /// # Example
     /// ```
@@ -106,10 +108,11 @@ impl Queue {
         let mut read = Some(read);
         let receive = |record: &Record<'_>| {
             let read = read.take().ok_or_else(|| Error::new(Kind::Panic, GET))?;
-            let _reading = Reading::enter(&self.reader);
+            let reading = Reading::enter(&self.reader);
             // SAFETY: the bytes are the queue's, mapped as long as it lives. The get side's lock is held, so nobody who
             // keeps the rules writes to them; the caller promises that all do.
-            Ok(read(unsafe { record.part().as_ref() }))
+            let result = read(unsafe { record.part().as_ref() });
+            if reading.is_mine() { Ok(result) } else { Err(Error::new(Kind::Forked, GET)) }
         };
         self.receive(receive, deadline)
     }
@@ -143,10 +146,8 @@ impl Queue {
     }
 
     /// Who reads an item in place has the get side's lock, and would wait for itself.
-    pub(super) fn refuse_reader(&self, head: &Head, operation: &'static str) -> Result<()> {
-        if self.reader.load(Ordering::Relaxed) == this_thread()
-            && head.get.lock.holder() == Some(Identity::me())
-        {
+    pub(super) fn refuse_reader(&self, operation: &'static str) -> Result<()> {
+        if self.reader.load(Ordering::Relaxed) == thread_mark() {
             let detail = "called while this thread reads an item of the queue in place";
             return Err(Error::with_detail(Kind::Reentrant, operation, detail));
         }
@@ -172,11 +173,16 @@ impl Queue {
         patience: Deadline,
     ) -> std::result::Result<T, Blocked> {
         if !head.get.lock.try_lock() {
-            self.refuse_reader(head, GET)?;
+            self.refuse_reader(GET)?;
             head.get.lock.lock(GET, patience)?;
         }
         let held = Held(&head.get.lock);
         let taken = self.get_locked(head, receive);
+        if matches!(&taken, Err(Blocked::Failed(error)) if error.kind() == Kind::Forked) {
+            // The lock is the parent's.
+            std::mem::forget(held);
+            return taken;
+        }
         if taken.is_ok() {
             self.quiet_bell(head)?;
         }
