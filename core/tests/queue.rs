@@ -102,6 +102,7 @@ fn an_item_whose_reader_fails_is_the_next_ones() {
 fn a_reader_in_place_may_put_and_is_refused_what_would_wait_for_itself() {
     let _test = Test::begin();
     let (queue, other) = (Arc::new(unbounded()), unbounded());
+    let again = Queue::attach(queue.as_fd().try_clone_to_owned().unwrap()).unwrap();
     queue.put(b"first", NEVER).unwrap();
     other.put(b"other", NEVER).unwrap();
     let read = |item: &[u8]| {
@@ -109,7 +110,9 @@ fn a_reader_in_place_may_put_and_is_refused_what_would_wait_for_itself() {
         assert_eq!(queue.get_into(&mut [0; 9], Deadline::NOW).unwrap_err().kind(), Kind::Reentrant);
         assert_eq!(get_in_place(&queue, Deadline::NOW).unwrap_err().kind(), Kind::Reentrant);
         assert_eq!(queue.try_get_with(|_| Ok(Vec::new())).unwrap_err().kind(), Kind::Reentrant);
+        assert_eq!(again.get(NEVER).unwrap_err().kind(), Kind::Reentrant);
         assert_eq!(queue.close().unwrap_err().kind(), Kind::Reentrant);
+        assert_eq!(again.close().unwrap_err().kind(), Kind::Reentrant);
         assert!(!queue.is_closed().unwrap());
         queue.put(b"second", NEVER).unwrap();
         queue.put(&body(7, 3 << 20), NEVER).unwrap();
@@ -121,6 +124,45 @@ fn a_reader_in_place_may_put_and_is_refused_what_would_wait_for_itself() {
     assert_eq!(unsafe { queue.get_in_place(read, NEVER) }.unwrap(), b"first");
     assert_eq!(queue.get(NEVER).unwrap(), b"second");
     assert_eq!(queue.get(NEVER).unwrap(), body(7, 3 << 20));
+}
+
+#[test]
+fn a_fork_in_a_reader_leaves_the_lock_to_the_parent_however_it_ends() {
+    let _test = Test::begin();
+    let queue = unbounded();
+    queue.put(b"first", NEVER).unwrap();
+    queue.put(b"second", NEVER).unwrap();
+    for (panics, item) in [(false, b"first".as_slice()), (true, b"second")] {
+        let read = |body: &[u8]| {
+            assert_eq!(body, item);
+            // SAFETY: the child calls what a child may call, and ends.
+            let pid = unsafe { libc::fork() };
+            if pid == 0 {
+                if panics {
+                    std::panic::resume_unwind(Box::new("on purpose"));
+                }
+                return 0;
+            }
+            // Until the child has ended nobody else can take.
+            let mut status = -1;
+            // SAFETY: status is a place for the result.
+            assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+            let other = Queue::attach(queue.as_fd().try_clone_to_owned().unwrap()).unwrap();
+            let taken = thread::spawn(move || other.get(Deadline::after(Duration::from_millis(10))));
+            assert_eq!(taken.join().unwrap().unwrap_err().kind(), Kind::Timeout);
+            status
+        };
+        // SAFETY: nobody writes to the queue's memory but the library.
+        let read = || unsafe { queue.get_in_place(read, NEVER) };
+        let received = std::panic::catch_unwind(std::panic::AssertUnwindSafe(read));
+        if !matches!(received, Ok(Ok(1..))) {
+            let right = if panics { received.is_err() } else { matches!(received, Ok(Ok(0))) };
+            // SAFETY: ends the child at once, and nothing of the parent's is run in it.
+            unsafe { libc::_exit(i32::from(right)) };
+        }
+        assert_eq!(received.unwrap().unwrap(), 1 << 8);
+    }
+    assert!(queue.is_empty().unwrap());
 }
 
 #[test]

@@ -179,8 +179,8 @@ pub unsafe extern "C" fn carrick_queue_put_vectored(
 
 /// Takes the item at the beginning, waiting for one, into memory of the library: *out_data is OWNED, free it with
 /// carrick_bytes_free. After an error nothing was taken.
-/// Codes: E_EMPTY (only with timeout 0), E_TIMEOUT, E_CLOSED (and empty), E_NOMEMORY, E_INTERRUPTED, E_CORRUPT, E_NULL.
-/// ANY thread. Since 0.1.
+/// Codes: E_EMPTY (only with timeout 0), E_TIMEOUT, E_CLOSED (and empty), E_NOMEMORY, E_INTERRUPTED, E_REENTRANT (from the
+/// reader of an item in place), E_CORRUPT, E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_queue_get(
     queue: *const carrick_queue,
@@ -221,12 +221,13 @@ pub unsafe extern "C" fn carrick_queue_get_into(
 /// Has an item where it lies in the queue's memory.
 /// Which thread: the one that called carrick_queue_get_in_place. Concurrent: no, other consumers of the queue wait. May it
 /// block: better not, for their sake. Forbidden: to take from this queue or to close it (E_REENTRANT), to free it, to leave by
-/// longjmp or an exception. Lifetime: data until it returns; nobody may write to it.
+/// longjmp, by an exception or by the thread's end (pthread_cancel), to execute another program. Lifetime: data until it returns; nobody may write to it.
 pub type carrick_item_reader_fn =
     Option<unsafe extern "C" fn(user_data: *mut c_void, data: *const u8, data_len: usize)>;
 
 /// Takes the item at the beginning without copying it: reader has it where it lies, and it is taken when reader returns. If
-/// the process is killed before, the item is the next consumer's. Producers go on meanwhile, while there is room. All who
+/// the process is killed before, the item is the next consumer's. Producers go on meanwhile, while there is room. Where it
+/// forks, the child has the same item, and the parent is the one that takes it. All who
 /// have the queue must use it by the library alone. user_data may be NULL.
 /// Codes: as carrick_queue_get. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
@@ -291,7 +292,7 @@ pub unsafe extern "C" fn carrick_queue_join(queue: *const carrick_queue, timeout
 
 /// Ends the queue in every process that has it: nothing more is put, what is in it may still be taken, then getting
 /// gives E_CLOSED. Wakes all who wait. Does nothing the second time.
-/// Codes: E_CORRUPT, E_NULL. ANY thread. Since 0.1.
+/// Codes: E_REENTRANT (from the reader of an item in place), E_CORRUPT, E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_queue_close(queue: *const carrick_queue) -> carrick_status {
     on_any(queue, "close queue", Queue::close)

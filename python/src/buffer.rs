@@ -12,7 +12,7 @@ use pyo3::types::{PyBytes, PyMemoryView};
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 /// A bytes-like object whose memory is held in place for as long as this lives.
 pub(crate) enum View<'a> {
@@ -166,6 +166,8 @@ struct Lent {
     length: usize,
     /// Buffers of it that Python has.
     buffers: AtomicUsize,
+    /// The item is not this one's any more.
+    is_over: AtomicBool,
     /// The memory is mapped for as long as this object is there.
     _queue: Py<PyAny>,
 }
@@ -185,6 +187,9 @@ impl Lent {
         flags: std::ffi::c_int,
     ) -> PyResult<()> {
         let lent = slf.get();
+        if lent.is_over.load(Ordering::SeqCst) {
+            return Err(PyBufferError::new_err("the item has been taken: its memory is the queue's again"));
+        }
         let length = ffi::Py_ssize_t::try_from(lent.length)?;
         let memory = lent.memory.cast_mut().cast();
         // SAFETY: the memory has this length and is marked as not to be written; the view refers to this object.
@@ -214,12 +219,15 @@ pub(crate) fn get_in_place(
     let lend = |item: &[u8]| {
         let (memory, length) = (item.as_ptr(), item.len());
         Python::attach(|py| {
-            let lent = Lent { memory, length, buffers: AtomicUsize::new(0), _queue: owner.clone_ref(py) };
+            let (buffers, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
+            let lent = Lent { memory, length, buffers, is_over, _queue: owner.clone_ref(py) };
             let lent = Bound::new(py, lent)?;
             let view = PyMemoryView::from(lent.as_any())?;
-            let result = read.call1(py, (&view,))?;
+            let result = read.call1(py, (&view,));
+            lent.get().is_over.store(true, Ordering::SeqCst);
             // It fails where a buffer of the view is left.
             let _ = view.call_method0("release");
+            let result = result?;
             if lent.get().buffers.load(Ordering::SeqCst) > 0 {
                 let kept = "the item's memory is still in use after the call: have it return a copy of what it keeps";
                 return Err(PyBufferError::new_err(kept));

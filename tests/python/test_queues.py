@@ -10,6 +10,7 @@ import os
 import pickle
 import queue
 import signal
+import sys
 import threading
 from typing import Any
 
@@ -444,6 +445,19 @@ def test_memory_of_an_item_cannot_be_kept() -> None:
     kept: list[memoryview] = []
     with pytest.raises(BufferError):
         q.get_in_place(lambda view: kept.append(memoryview(view)))
+    q.put(b"third")
+    owner = q.get_in_place(lambda view: view.obj)
+    with pytest.raises(BufferError, match="the item has been taken"):
+        memoryview(owner)
+
+    def fails(view: memoryview) -> None:
+        raise LookupError(view)
+
+    q.put(b"fourth")
+    with pytest.raises(LookupError) as caught:
+        q.get_in_place(fails)
+    with pytest.raises(ValueError, match="released"):
+        caught.value.args[0][0]
     del q
     assert len(bytes(kept[0])) == 6
 
@@ -463,10 +477,11 @@ def test_an_item_whose_reader_raises_is_taken() -> None:
 
 def test_a_reader_in_place_may_put_but_not_take() -> None:
     q = frames()
+    again = type(q).attach(*q.descriptors(), codec="bytes")
     q.put(b"first")
 
     def read(view: memoryview) -> bytes:
-        for take in (q.get, q.get_many, lambda: q.get_in_place(bytes)):
+        for take in (q.get, q.get_many, again.get, lambda: q.get_in_place(bytes)):
             with pytest.raises(carrick.StateError, match="reads an item of the queue in place"):
                 take()
         q.put(b"second")
@@ -512,7 +527,8 @@ def test_an_item_whose_reader_is_killed_is_the_next_consumers() -> None:
     assert q.get() == b"kept"
 
 
-def test_a_fork_in_a_reader_leaves_the_item_to_the_parent() -> None:
+@pytest.mark.parametrize("end", ["returns", "raises"])
+def test_a_fork_in_a_reader_leaves_the_item_to_the_parent(end: str) -> None:
     q = frames()
     q.put(b"first")
     q.put(b"second")
@@ -523,16 +539,20 @@ def test_a_fork_in_a_reader_leaves_the_item_to_the_parent() -> None:
         pid = os.fork()
         if pid:
             codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        elif end == "raises":
+            sys.exit(5)
         return bytes(view)
 
+    taken = None
     try:
         taken = q.get_in_place(forks)
-    except carrick.StateError as error:
-        os._exit(0 if "before fork" in str(error) else 1)
+    except SystemExit as error:
+        os._exit(int(str(error.code)) if os.getpid() != parent else 1)
     finally:
         if os.getpid() != parent:
-            os._exit(2)
-    assert (taken, codes, q.get(), q.qsize()) == (b"first", [0], b"second", 0)
+            # The lock is the parent's still.
+            os._exit(5 if taken == b"first" and q.qsize() == 2 else 2)
+    assert (taken, codes, q.get(), q.qsize()) == (b"first", [5], b"second", 0)
 
 
 def test_what_cannot_be_read_in_place_says_so() -> None:

@@ -192,3 +192,33 @@ except KeyboardInterrupt:
 
 def test_a_signal_that_comes_while_the_first_wait_is_being_prepared_is_not_lost() -> None:
     assert run(INTERRUPTED_WHILE_ASKING) == "interrupted\n"
+
+
+def test_what_a_handler_raises_is_raised_though_the_handler_freed_what_was_waited_for() -> None:
+    source = """
+    import signal
+    import carrick.multiprocessing as multiprocessing
+
+    def waits(wait, free):
+        def handler(*_):
+            free()
+            raise LookupError("on purpose")
+        signal.signal(signal.SIGALRM, handler)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            wait()
+        except LookupError:
+            return
+        raise AssertionError("the exception was lost")
+
+    lock = multiprocessing.Lock()
+    lock.acquire()
+    waits(lock.acquire, lock.release)
+    # It was not taken.
+    assert lock.acquire(False)
+    queue = multiprocessing.Queue(1)
+    waits(queue.get, lambda: queue.put("item"))
+    waits(lambda: queue.put("another"), queue.get)
+    assert queue.empty()
+    """
+    assert run(source) == ""

@@ -10,19 +10,20 @@ use crate::frame::{Body, Slice};
 use crate::sync::wake;
 use crate::sys::thread_mark;
 use crate::time::Deadline;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::Ordering;
 
-/// Notes that this thread reads an item in place.
+/// Notes in the queue's memory that this thread reads an item in place, whichever of its handles it uses.
 struct Reading<'a> {
-    reader: &'a AtomicU64,
+    head: &'a Head,
     mark: u64,
 }
 
 impl<'a> Reading<'a> {
-    fn enter(reader: &'a AtomicU64) -> Self {
+    fn enter(head: &'a Head) -> Self {
         let mark = thread_mark();
-        reader.store(mark, Ordering::Relaxed);
-        Self { reader, mark }
+        head.reader.store(mark, Ordering::Relaxed);
+        Self { head, mark }
     }
 
     /// Whether this is still the thread that entered, and not one that came out of a fork in between.
@@ -33,7 +34,9 @@ impl<'a> Reading<'a> {
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
-        self.reader.store(0, Ordering::Relaxed);
+        if self.is_mine() {
+            self.head.reader.store(0, Ordering::Relaxed);
+        }
     }
 }
 
@@ -83,11 +86,13 @@ impl Queue {
     ///
     /// The item is taken when `read` returns. If `read` panics, or the process is killed in it, the item is the next
     /// consumer's. Meanwhile other consumers wait, and producers go on while there is room, so `read` is best about as
-    /// quick as a copy of the body would be. It may use other queues, and put into this one where there is room.
+    /// quick as a copy of the body would be. It may use other queues, and put into this one where there is room. Where it
+    /// forks, the child has the same item and gets what its own `read` returns; the parent is the one that takes it.
+    /// A program that it executes in its place would hold up the queue's consumers until it ends.
     ///
     /// # Errors
     /// As [`get`](Self::get). What `read` calls to take from this queue, or to close it, fails with `Reentrant`: it would
-    /// wait for itself. `Forked`, in the child, if `read` forks and returns there, too: the item is the parent's.
+    /// wait for itself.
     ///
     /// # Example
     /// ```
@@ -105,16 +110,26 @@ impl Queue {
     /// The slice is shared memory, which the compiler takes to be constant until `read` returns. So everybody who has the
     /// queue must use it by this library, and not write to its memory otherwise.
     pub unsafe fn get_in_place<T>(&self, read: impl FnOnce(&[u8]) -> T, deadline: Deadline) -> Result<T> {
-        let mut read = Some(read);
+        let head = self.head()?;
+        let (mut read, mut childs) = (Some(read), None);
         let receive = |record: &Record<'_>| {
             let read = read.take().ok_or_else(|| Error::new(Kind::Panic, GET))?;
-            let reading = Reading::enter(&self.reader);
+            let reading = Reading::enter(head);
             // SAFETY: the bytes are the queue's, mapped as long as it lives. The get side's lock is held, so nobody who
             // keeps the rules writes to them; the caller promises that all do.
-            let result = read(unsafe { record.part().as_ref() });
-            if reading.is_mine() { Ok(result) } else { Err(Error::new(Kind::Forked, GET)) }
+            let item = unsafe { record.part().as_ref() };
+            let result = catch_unwind(AssertUnwindSafe(|| read(item)));
+            if reading.is_mine() {
+                return Ok(result.unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+            childs = Some(result);
+            Err(Error::new(Kind::Forked, GET))
         };
-        self.receive(receive, deadline)
+        let received = self.receive(receive, deadline);
+        match childs {
+            Some(result) => Ok(result.unwrap_or_else(|panic| resume_unwind(panic))),
+            None => received,
+        }
     }
 
     fn receive<T>(&self, mut receive: impl FnMut(&Record<'_>) -> Result<T>, deadline: Deadline) -> Result<T> {
@@ -146,8 +161,8 @@ impl Queue {
     }
 
     /// Who reads an item in place has the get side's lock, and would wait for itself.
-    pub(super) fn refuse_reader(&self, operation: &'static str) -> Result<()> {
-        if self.reader.load(Ordering::Relaxed) == thread_mark() {
+    pub(super) fn refuse_reader(head: &Head, operation: &'static str) -> Result<()> {
+        if head.reader.load(Ordering::Relaxed) == thread_mark() && head.get.lock.is_mine() {
             let detail = "called while this thread reads an item of the queue in place";
             return Err(Error::with_detail(Kind::Reentrant, operation, detail));
         }
@@ -173,13 +188,13 @@ impl Queue {
         patience: Deadline,
     ) -> std::result::Result<T, Blocked> {
         if !head.get.lock.try_lock() {
-            self.refuse_reader(GET)?;
+            Self::refuse_reader(head, GET)?;
             head.get.lock.lock(GET, patience)?;
         }
         let held = Held(&head.get.lock);
         let taken = self.get_locked(head, receive);
         if matches!(&taken, Err(Blocked::Failed(error)) if error.kind() == Kind::Forked) {
-            // The lock is the parent's.
+            // This is the child of a fork in the middle of it: the lock is the parent's.
             std::mem::forget(held);
             return taken;
         }

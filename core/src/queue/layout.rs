@@ -17,7 +17,7 @@ use crate::sys::Mapping;
 use std::sync::atomic::Ordering;
 
 /// "carrikQ" and a digit that changes with the layout.
-const MAGIC: u64 = u64::from_le_bytes(*b"carrikQ2");
+const MAGIC: u64 = u64::from_le_bytes(*b"carrikQ3");
 /// The smallest ring, in bytes.
 pub(super) const SMALLEST: u64 = 64 << 10;
 /// Rings, each of twice the size of the one before; the largest has a TiB.
@@ -185,9 +185,11 @@ pub(super) struct Head {
     pub(super) get: Side,
     /// Items whose takers are done with them.
     pub(super) done: AtomicU64,
+    /// The thread that has the get side's lock to read an item in place (`thread_mark`); it may have died.
+    pub(super) reader: AtomicU64,
     /// 1: somebody may sleep until all items are done.
     pub(super) joiners: AtomicU32,
-    _rest: [u32; 13],
+    _rest: [u32; 11],
     exits: [Exit; RINGS],
 }
 

@@ -44,7 +44,7 @@ use layout::{HEAD, Head, RINGS, size_of_ring};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use stream::{Outcome, is_full};
 use wait::{Waiting, for_the_lock};
@@ -89,8 +89,6 @@ pub struct Queue {
     takers: Spin,
     putters: Spin,
     bell: Option<Wake>,
-    /// The thread of this process that reads an item in place; 0 is none.
-    reader: AtomicU64,
     /// The file is, or was, in the directory of names.
     has_name: bool,
 }
@@ -196,7 +194,7 @@ impl Queue {
         let rings = [const { OnceLock::new() }; RINGS];
         let (takers, putters) = (Spin::default(), Spin::default());
         let has_name = !sys::is_sealed(file.as_fd());
-        Ok(Self { file, head, rings, takers, putters, bell: None, reader: AtomicU64::new(0), has_name })
+        Ok(Self { file, head, rings, takers, putters, bell: None, has_name })
     }
 
     fn head(&self) -> Result<&Head> {
@@ -420,11 +418,11 @@ impl Queue {
     /// with `Closed`. Wakes all who wait.
     ///
     /// # Errors
-    /// `Corrupt`.
+    /// `Corrupt`; `Reentrant`, from the reader of an item in place.
     pub fn close(&self) -> Result<()> {
         const OPERATION: &str = "close queue";
         let head = self.head()?;
-        self.refuse_reader(OPERATION)?;
+        Self::refuse_reader(head, OPERATION)?;
         head.close();
         for side in [&head.put, &head.get] {
             // A commit of the same moves the version that sleepers sleep on.

@@ -161,8 +161,9 @@ impl Queue {
             return Ok(Outcome::Crowded(version));
         } else {
             let next = self.next_ring(head, start.ring, end.ring, need)?;
-            self.reserve(next)?;
+            // Before its memory is taken, which in the directory of names would stay taken.
             self.ring(next, PUT, true)?;
+            self.reserve(next)?;
             head.set_exit(end.ring, end.place, next);
             (next, 0)
         };

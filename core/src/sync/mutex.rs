@@ -154,7 +154,9 @@ impl Mutex {
                 }
             }
             let slept = sleep(&self.0, word | WAITED, PATIENCE, operation, deadline);
-            if matches!(slept, Ok(Woken::BySlice) | Err(_))
+            // Not after a signal: what its handler raised is to be seen.
+            let late = slept.as_ref().err().is_some_and(|error| error.kind() == Kind::Timeout);
+            if (late || matches!(slept, Ok(Woken::BySlice)))
                 && let Some(taken) = self.take_over(policy)
             {
                 return Ok(taken);

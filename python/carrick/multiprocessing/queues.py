@@ -252,7 +252,8 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         For a queue of codec "bytes". ``read`` has the item as a memoryview of the queue's memory, which it must not
         keep (BufferError); it is taken when ``read`` returns or raises. If the process is killed before, the item is
         the next consumer's. Meanwhile other consumers wait, and producers go on: ``read`` is best a quick one. It
-        may put into the queue, but not take from it (:exc:`carrick.StateError`).
+        may put into the queue where there is room, but not take from it (:exc:`carrick.StateError`). Where it
+        forks, the child has the same item, and the parent is the one that takes it.
 
         Raises :exc:`queue.Empty` as :meth:`get` does.
         """
