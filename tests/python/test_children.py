@@ -260,3 +260,57 @@ def test_a_run_method_finds_its_object_as_it_was_and_starts_processes_with_it(
     printed = outcome(script_for(way, source), tmp_path, *WAYS[way], method).splitlines()
     helped = [line for other in ("spawn", "fork") for line in (f"started by {other} of the object", "0")]
     assert printed == ["['public']", *helped, "0", "True", "0"]
+
+
+@every_way
+@pytest.mark.parametrize("end", ["return", "sys.exit(0)", "sys.exit(3)", "sys.exit('words')", "1 / 0"])
+def test_a_child_cleans_up_however_it_ends(method: str, way: str, end: str, tmp_path: Path) -> None:
+    source = """
+        import os, sys, threading, weakref
+        import PACKAGE as multiprocessing
+        import PACKAGE.util as util
+
+        class Anything:
+            pass
+
+        def late(reading):
+            # Only an end of the pipe, which the end of its parent's run is, lets it end.
+            os.write(1, b"the child's child waited for: " + reading.recv_bytes() + b"\\n")
+
+        def work(method):
+            util.Finalize(None, os.write, (1, b"the finalizer ran\\n"), exitpriority=10)
+            reading, writing = multiprocessing.Pipe(duplex=False)
+            multiprocessing.get_context(method).Process(target=late, args=(reading,)).start()
+            util.Finalize(None, writing.send_bytes, (b"its parent",), exitpriority=5)
+            hooks.append(os.getpid())
+            END
+
+        hooks = []
+        anything = Anything()
+        util.register_after_fork(anything, lambda _: hooks.append("again") if hooks else None)
+
+        if __name__ == "__main__":
+            method = sys.argv[1]
+            process = multiprocessing.get_context(method).Process(target=work, args=(method,))
+            process.start()
+            process.join()
+            print("the child ended with", process.exitcode)
+        """
+    script = tmp_path / "script.py"
+    source = script_for(way, textwrap.dedent(source)).replace("END", end).replace("\\\\n", "\\n")
+    script.write_text(source, "utf-8")
+    done = subprocess.run(
+        [sys.executable, *WAYS[way], str(script), method],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+    )
+    code = {"return": 0, "sys.exit(0)": 0, "sys.exit(3)": 3}.get(end, 1)
+    assert done.stdout.splitlines() == [
+        "the finalizer ran",
+        "the child's child waited for: its parent",
+        f"the child ended with {code}",
+    ]
+    last = {"sys.exit('words')": "words", "1 / 0": "ZeroDivisionError: division by zero"}.get(end)
+    assert done.stderr.splitlines()[-1:] == ([last] if last else [])

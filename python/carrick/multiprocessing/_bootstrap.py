@@ -3,8 +3,8 @@
 
 A page that a child writes to, if only to count a reference, is copied first, and that is most of what starting a
 process costs. So what a child is to have is made before the fork, and steps that would change nothing are left out.
-What is out of the ordinary is left to the standard method: a process class with methods of its own, logging, a
-standard library that is not as we know it, and a ``run`` that raises.
+What is out of the ordinary is left to the standard method: a process class with methods of its own, logging, and a
+standard library that is not as we know it.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ _IS_KNOWN = _STANDARD.__module__ == process.__name__ and all(
 )
 
 
-def child_of_fork(process_obj: Any, parent: int, runs_atexit: bool) -> Callable[[], int]:
+def child_of_fork(process_obj: Any, parent: int) -> Callable[[], int]:
     """What the child is to call, to run the process object and to have its exit code. Made before the fork.
 
-    ``parent`` is the descriptor of the parent; ``runs_atexit`` says that exit handlers are run by the caller.
+    ``parent`` is the descriptor of the parent.
     """
     stdin, null = (None, -1) if sys.stdin is None else _child.empty_input()
     cls = type(process_obj)
@@ -72,6 +72,7 @@ def child_of_fork(process_obj: Any, parent: int, runs_atexit: bool) -> Callable[
     def quickly() -> int:
         # Until after the finalizers are forgotten: the object that this process was before may have some.
         _before = names["_current_process"]
+        code = 1
         try:
             default["_actual_context"] = default_context
             names.update(fresh)
@@ -79,27 +80,32 @@ def child_of_fork(process_obj: Any, parent: int, runs_atexit: bool) -> Callable[
             if _SET_NATIVE_ID is not None:
                 _SET_NATIVE_ID(threading.main_thread())
             after_fork()
-            process_obj.run()
-            if not runs_atexit and (util._finalizer_registry or names["_children"]):
-                util._exit_function()
+            try:
+                process_obj.run()
+            finally:
+                if util._finalizer_registry or names["_children"] or util._logger:
+                    util._exit_function()
+            code = 0
         except BaseException as error:
-            return _end(process_obj, parent, error)
+            code = _exit_code(process_obj, error)
         if len(threading._active) != 1 or threading._limbo or threading._threading_atexits:
             threading._shutdown()
+        util.info("process exiting with exitcode %d", code)
         util._flush_std_streams()
-        return 0
+        return code
 
     return quickly
 
 
-def _end(process_obj: Any, parent: int, error: BaseException) -> int:
-    """Have the standard method deal with what ``run`` raised."""
-    if isinstance(error, KeyboardInterrupt):
-        error = SystemExit(1)
+def _exit_code(process_obj: Any, error: BaseException) -> int:
+    """The exit code of a process that ends by an exception, which is printed where nobody asked for it."""
+    if isinstance(error, SystemExit):
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        sys.stderr.write(f"{error.code}\n")
+    elif not isinstance(error, KeyboardInterrupt):
+        import traceback
 
-    def run() -> None:
-        raise error
-
-    process_obj.run = run
-    code: int = process_obj._bootstrap(parent_sentinel=parent)
-    return code
+        sys.stderr.write(f"Process {process_obj.name}:\n")
+        traceback.print_exception(error)
+    return 1
