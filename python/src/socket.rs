@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The quick paths of `carrick.socket.socket`, and accept.
 //!
-//! A method here tries once while still attached to the interpreter. What it cannot do, or what is unusual
+//! A method here tries once while still attached to the interpreter, or sends detached where others want the
+//! interpreter (`send_now`). What it cannot do, or what is unusual
 //! (flags, a non-blocking socket that has nothing), it leaves to the standard method by answering None.
 #![forbid(unsafe_code)]
 
@@ -18,9 +19,44 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::io::IoSlice;
 use std::os::fd::{IntoRawFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Up to this length data is sent without giving the interpreter away first.
 const QUICK: usize = 32 << 10;
+
+/// Threads that are detached for a socket, and want the interpreter back in a moment.
+// ORDER sockets-away: a hint; whatever it says, the data is sent.
+static AWAY: AtomicUsize = AtomicUsize::new(0);
+
+/// Marks a thread as one of them.
+struct Away;
+
+impl Away {
+    fn enter() -> Self {
+        AWAY.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        AWAY.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Sends what goes without waiting.
+///
+/// Where threads of a server are about to come back they are to have the interpreter meanwhile: the kernel delivers what is
+/// sent on the spot, and takes longer for that than a handler of a few lines does. Where there are none this stays
+/// attached, for a thread that computes would keep the interpreter for milliseconds.
+fn send_now(py: Python<'_>, transport: &Borrowed<'_>, bytes: &[u8]) -> carrick::Result<usize> {
+    let send = || transport.write(&[IoSlice::new(bytes)], Deadline::NOW);
+    if AWAY.load(Ordering::Relaxed) == 0 {
+        return send();
+    }
+    let _away = Away::enter();
+    py.detach(send)
+}
 
 fn transport(socket: &Bound<'_, PyAny>) -> PyResult<Borrowed<'static>> {
     let fd: RawFd = socket.call_method0(intern!(socket.py(), "fileno"))?.extract()?;
@@ -48,12 +84,21 @@ pub(crate) fn sock_recv(
 ) -> PyResult<Option<Py<PyBytes>>> {
     let Ok(bufsize @ 1..) = usize::try_from(bufsize) else { return Ok(None) };
     let Some(transport) = open(socket)? else { return Ok(None) };
-    let quick = bytes_with(py, bufsize, |room| transport.read(room, Deadline::NOW))?;
-    if !would_block(&quick) {
-        return quick.map(Some).map_err(|e| raise_standard(py, &e));
+    let mut deadline = None;
+    if AWAY.load(Ordering::Relaxed) > 0 {
+        deadline = patience(socket)?;
     }
-    let Some(deadline) = patience(socket)? else { return Ok(None) };
+    if deadline.is_none() {
+        let quick = bytes_with(py, bufsize, |room| transport.read(room, Deadline::NOW))?;
+        if !would_block(&quick) {
+            return quick.map(Some).map_err(|e| raise_standard(py, &e));
+        }
+        deadline = patience(socket)?;
+    }
+    let Some(deadline) = deadline else { return Ok(None) };
+    let away = Away::enter();
     let waited = bytes_with(py, bufsize, |room| waiting(py, || transport.read(room, deadline)))?;
+    drop(away);
     waited.map(Some).map_err(|e| raise_standard(py, &e))
 }
 
@@ -72,7 +117,7 @@ pub(crate) fn sock_sendall(
     let Some(transport) = open(socket)? else { return Ok(false) };
     let mut sent = 0;
     if bytes.len() <= QUICK {
-        match transport.write(&[IoSlice::new(bytes)], Deadline::NOW) {
+        match send_now(py, &transport, bytes) {
             Ok(n) => sent = n,
             Err(e) if e.kind() == Kind::WouldBlock => {}
             Err(e) => return Err(raise_standard(py, &e)),
@@ -111,7 +156,7 @@ pub(crate) fn sock_send(
         return Ok(None);
     }
     let Some(transport) = open(socket)? else { return Ok(None) };
-    match transport.write(&[IoSlice::new(bytes)], Deadline::NOW) {
+    match send_now(py, &transport, bytes) {
         Err(e) if e.kind() == Kind::WouldBlock => Ok(None),
         other => other.map(Some).map_err(|e| raise_standard(py, &e)),
     }
