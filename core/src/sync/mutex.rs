@@ -7,7 +7,7 @@
 //! it, and there is no instant at which it is held by nobody known.
 //!
 //! # When the holder dies
-//! Who waits looks every [`PATIENCE`] whether the holder still lives. If not, it takes the lock over by a
+//! Who waits looks after a millisecond whether the holder still lives, and then less and less often. If not, it takes the lock over by a
 //! compare-exchange from the dead holder's word to its own, and is told. What the holder was in the middle of is
 //! for the new one to judge: this crate's own users of the lock commit with a single store and need no repair.
 //!
@@ -28,7 +28,9 @@ use std::time::Duration;
 
 /// Somebody may sleep on the word.
 const WAITED: u64 = 1 << 31;
-/// How long a waiter sleeps before it looks whether the holder still lives.
+/// How long a waiter sleeps before it looks for the first time whether the holder still lives, and then twice as long
+/// each time up to [`PATIENCE`]. Waiters that live for a few milliseconds themselves are to come to a look, too.
+const FIRST_PATIENCE: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Looks before anything that takes longer. A holder keeps the lock for far less than a sleep takes; where there is
@@ -137,6 +139,7 @@ impl Mutex {
 
     fn sleep_for(&self, operation: &'static str, deadline: Deadline, policy: OnOwnerDeath) -> Result<Taken> {
         crate::blocking::about_to_block();
+        let mut patience = FIRST_PATIENCE;
         loop {
             let word = self.0.load(Ordering::SeqCst);
             if word == 0 {
@@ -153,7 +156,8 @@ impl Mutex {
                     continue;
                 }
             }
-            let slept = sleep(&self.0, word | WAITED, PATIENCE, operation, deadline);
+            let slept = sleep(&self.0, word | WAITED, patience, operation, deadline);
+            patience = (patience * 2).min(PATIENCE);
             // Not after a signal: what its handler raised is to be seen.
             let late = slept.as_ref().err().is_some_and(|error| error.kind() == Kind::Timeout);
             if (late || matches!(slept, Ok(Woken::BySlice)))
