@@ -11,6 +11,20 @@ from pathlib import Path
 import pytest
 from support import WAIT, environment
 
+
+def python(folder: Path, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the interpreter in the folder to its end."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        env=environment(),
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=WAIT,
+    )
+
+
 SEEN_BY_MAIN = """
 import json, os, sys
 import MULTIPROCESSING as multiprocessing
@@ -47,14 +61,7 @@ def test_children_import_the_main_module_as_those_of_the_standard_library_do(
         path = tmp_path / "script.py"
         path.write_text(source, "utf-8")
         program = ["-m", "script"] if form == "module" else [str(path)]
-        done = subprocess.run(
-            [sys.executable, *program, method, "argument"],
-            env=environment(),
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=WAIT,
-        )
+        done = python(tmp_path, *program, method, "argument")
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
@@ -80,9 +87,7 @@ def test_a_main_module_that_cannot_be_imported_ends_a_spawned_child(form: str, t
             """
         )
     )
-    done = subprocess.run(
-        [sys.executable, str(script), form], env=environment(), capture_output=True, text=True, timeout=WAIT
-    )
+    done = python(tmp_path, str(script), form)
     assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
     error = (
         "ValueError: on purpose"
@@ -92,7 +97,7 @@ def test_a_main_module_that_cannot_be_imported_ends_a_spawned_child(form: str, t
     assert done.stderr.splitlines()[-1] == error
 
 
-def test_the_standard_input_of_a_fork_is_empty_and_the_parent_keeps_its_own() -> None:
+def test_the_standard_input_of_a_fork_is_empty_and_the_parent_keeps_its_own(tmp_path: Path) -> None:
     source = """
         import os, sys
         import carrick.multiprocessing as multiprocessing
@@ -111,14 +116,7 @@ def test_the_standard_input_of_a_fork_is_empty_and_the_parent_keeps_its_own() ->
                 process.join()
             assert sys.stdin.read() == "second\\n"
         """
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(source)],
-        env=environment(),
-        input="first\nsecond\n",
-        capture_output=True,
-        text=True,
-        timeout=WAIT,
-    )
+    done = python(tmp_path, "-c", textwrap.dedent(source), stdin="first\nsecond\n")
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -146,9 +144,7 @@ def test_the_fork_server_imports_the_main_module_once(tmp_path: Path) -> None:
             """
         )
     )
-    done = subprocess.run(
-        [sys.executable, str(script)], env=environment(), capture_output=True, text=True, timeout=WAIT
-    )
+    done = python(tmp_path, str(script))
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -156,14 +152,7 @@ def outcome(source: str, folder: Path, *arguments: str) -> str:
     """What a script prints whose main module its children can import; it must succeed and complain of nothing."""
     script = folder / "script.py"
     script.write_text(textwrap.dedent(source), "utf-8")
-    done = subprocess.run(
-        [sys.executable, *arguments[:-1], str(script), arguments[-1]],
-        env=environment(),
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=WAIT,
-    )
+    done = python(folder, *arguments[:-1], str(script), arguments[-1])
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -297,15 +286,9 @@ def test_a_child_cleans_up_however_it_ends(method: str, way: str, end: str, tmp_
             print("the child ended with", process.exitcode)
         """
     script = tmp_path / "script.py"
-    source = script_for(way, textwrap.dedent(source)).replace("END", end).replace("\\\\n", "\\n")
+    source = script_for(way, textwrap.dedent(source)).replace("END", end)
     script.write_text(source, "utf-8")
-    done = subprocess.run(
-        [sys.executable, *WAYS[way], str(script), method],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=WAIT,
-    )
+    done = python(tmp_path, *WAYS[way], str(script), method)
     code = {"return": 0, "sys.exit(0)": 0, "sys.exit(3)": 3}.get(end, 1)
     assert done.stdout.splitlines() == [
         "the finalizer ran",

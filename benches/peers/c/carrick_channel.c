@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /* Messages between two processes by carrick's queues. Arguments: copy|in-place stream|roundtrip LENGTH COUNT.
- * The receiver reads a copy of each message, or reads it where the sender wrote it. Prints what benches/peers/channels prints: messages per second, or microseconds of a round trip. */
+ * The receiver reads a copy of each message, or reads it where the sender wrote it.
+ * Prints what benches/peers/channels prints: messages per second, or microseconds of a round trip. */
 #include <carrick.h>
 #include <stdio.h>
 #include <stdlib.h>

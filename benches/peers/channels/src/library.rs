@@ -39,10 +39,8 @@ type Make = fn(usize, u32) -> Box<dyn Ends>;
 
 /// Each library with what makes a channel of it, given the length of its messages and the channel's number.
 pub const LIBRARIES: &[(&str, Make)] = &[
-    ("carrick", |_, _| Box::new(Shared(Queue::new(QueueOptions::default()).expect("a queue")))),
-    ("carrick in place", |_, _| {
-        Box::new(SharedInPlace(Queue::new(QueueOptions::default()).expect("a queue")))
-    }),
+    ("carrick", |_, _| Box::new(Shared::new(false))),
+    ("carrick in place", |_, _| Box::new(Shared::new(true))),
     ("ipc-channel", |_, _| Box::new(IpcChannel)),
     ("iceoryx2", |length, number| Box::new(Iceoryx { length, number, parent: std::process::id() })),
     ("socketpair", |_, _| Box::new(SocketPair)),
@@ -51,59 +49,42 @@ pub const LIBRARIES: &[(&str, Make)] = &[
 
 // ---- carrick ----
 
-struct Shared(Queue);
+#[derive(Clone)]
+struct Shared {
+    queue: Arc<Queue>,
+    /// The receiver reads where the sender wrote, not a copy.
+    in_place: bool,
+}
+
+impl Shared {
+    fn new(in_place: bool) -> Self {
+        Self { queue: Arc::new(Queue::new(QueueOptions::default()).expect("a queue")), in_place }
+    }
+}
 
 impl Ends for Shared {
     fn split(self: Box<Self>) -> (Box<dyn Open>, Box<dyn Open>) {
-        let queue = Arc::new(self.0);
-        (Box::new(SharedEnd(Arc::clone(&queue))), Box::new(SharedEnd(queue)))
+        (self.clone(), self)
     }
 }
 
-struct SharedEnd(Arc<Queue>);
-
-impl Open for SharedEnd {
+impl Open for Shared {
     fn connect(self: Box<Self>) -> Box<dyn End> {
         self
     }
 }
 
-impl End for SharedEnd {
+impl End for Shared {
     fn send(&mut self, body: &[u8]) {
-        self.0.put(body, Deadline::NEVER).expect("put");
+        self.queue.put(body, Deadline::NEVER).expect("put");
     }
 
     fn recv(&mut self) -> usize {
-        read(&self.0.get(Deadline::NEVER).expect("get"))
-    }
-}
-
-/// The same; the receiver reads where the sender wrote.
-struct SharedInPlace(Queue);
-
-impl Ends for SharedInPlace {
-    fn split(self: Box<Self>) -> (Box<dyn Open>, Box<dyn Open>) {
-        let queue = Arc::new(self.0);
-        (Box::new(SharedEnd(Arc::clone(&queue))), Box::new(InPlaceEnd(queue)))
-    }
-}
-
-struct InPlaceEnd(Arc<Queue>);
-
-impl Open for InPlaceEnd {
-    fn connect(self: Box<Self>) -> Box<dyn End> {
-        self
-    }
-}
-
-impl End for InPlaceEnd {
-    fn send(&mut self, _body: &[u8]) {
-        unreachable!("the receiver's end")
-    }
-
-    fn recv(&mut self) -> usize {
-        // SAFETY: both processes use the queue by the library alone.
-        unsafe { self.0.get_in_place(read, Deadline::NEVER) }.expect("get")
+        if self.in_place {
+            // SAFETY: both processes use the queue by the library alone.
+            return unsafe { self.queue.get_in_place(read, Deadline::NEVER) }.expect("get");
+        }
+        read(&self.queue.get(Deadline::NEVER).expect("get"))
     }
 }
 
