@@ -340,7 +340,8 @@ ROWS = (
             ("pair", "queue.Queue(), one producer thread and one consumer", 100_000, _times(10.0)),
             ("crowd", "queue.Queue(), four producer threads and four consumers", 100_000, _times(10.0)),
             ("timeout", "queue.Queue(), get(timeout=10), one producer thread", 100_000, _times(10.0)),
-            ("bounded", "queue.Queue(10), one producer thread and one consumer", 50_000, _times(3.0)),
+            ("bounded", "queue.Queue(10), one producer thread and one consumer", 50_000, _times(5.0)),
+            ("turns", "queue.Queue(), there and back between two threads", 10_000, _times(10.0)),
             ("priority", "queue.PriorityQueue(): put and get, no other thread", 100_000, _times(2.0)),
         )
     ),

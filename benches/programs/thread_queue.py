@@ -2,7 +2,8 @@
 """A queue for threads. Arguments: SIDE Queue|PriorityQueue|SimpleQueue WHAT COUNT.
 
 Prints the items per second that go through it. WHAT is ``alone`` or ``priority`` (one thread puts and gets), ``pair``,
-``timeout`` (get with a time limit) or ``bounded`` (at most 10) for a thread at each end, ``crowd`` for four.
+``timeout`` (get with a time limit) or ``bounded`` (at most 10) for a thread at each end, ``crowd`` for four;
+``turns`` is there and back through two queues.
 """
 
 import sys
@@ -34,6 +35,23 @@ def produce(queue: Any) -> None:
     queue.put(None)
 
 
+def turns(there: Any, back: Any) -> float:
+    def answer() -> None:
+        while (number := there.get()) is not None:
+            back.put(number)
+
+    def ask() -> None:
+        there.put(1)
+        back.get()
+
+    answering = threading.Thread(target=answer)
+    answering.start()
+    rate = side.per_second(count, ask)
+    there.put(None)
+    answering.join()
+    return rate
+
+
 def consume(queue: Any) -> None:
     if what == "timeout":
         while queue.get(timeout=10) is not None:
@@ -45,6 +63,8 @@ def consume(queue: Any) -> None:
 
 if what in ("alone", "priority"):
     side.finish(alone(make()))
+if what == "turns":
+    side.finish(turns(make(), make()))
 queue = make(10) if what == "bounded" else make()
 crowd = [threading.Thread(target=call, args=(queue,)) for call in (produce, consume) for _ in range(threads)]
 started = time.perf_counter()

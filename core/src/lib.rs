@@ -39,6 +39,6 @@ pub use frame::{Connection, Format};
 pub use net::{
     Address, Datagram, ListenOptions, Listener, Poller, Readiness, Ready, Shutdown, SocketOptions, Stream,
 };
-pub use parker::{Parker, Prepared};
+pub use parker::{Parker, Prepared, Waiting};
 pub use sys::Reserve;
 pub use time::Deadline;

@@ -4,6 +4,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::{self, Sleeper};
+use crate::net::{Spin, Wait};
 use crate::sys::{self, Interest, PollSlot, Wake};
 use crate::time::Deadline;
 use std::io;
@@ -44,11 +45,18 @@ pub struct Parker {
     /// Made for the first sleep of a thread that has signals to hear of, by the process with this number. A child
     /// made by fork must not share it with its parent.
     wake: OnceLock<(u32, Wake)>,
+    spin: Spin,
+}
+
+/// A thread that is about to sleep, and may look for a moment whether it has to.
+pub struct Waiting<'a> {
+    parker: &'a Parker,
+    wait: Wait<'a>,
 }
 
 /// A thread that is prepared to sleep: from here on no signal is missed.
 pub struct Prepared<'a> {
-    parker: &'a Parker,
+    waiting: Waiting<'a>,
     sleeper: Sleeper,
     operation: &'static str,
 }
@@ -60,14 +68,18 @@ impl Parker {
         Self::default()
     }
 
+    /// Begins a wait that may be over before the thread has gone to sleep.
+    #[must_use]
+    pub fn wait(&self) -> Waiting<'_> {
+        Waiting { parker: self, wait: self.spin.wait() }
+    }
+
     /// Prepares this thread to sleep; `operation` names the wait in errors.
     ///
     /// # Errors
     /// `Interrupted`: a signal has arrived, and the hook wants the wait to end.
     pub fn prepare(&self, operation: &'static str) -> Result<Prepared<'_>> {
-        crate::blocking::about_to_block();
-        let sleeper = Sleeper::prepare(operation)?;
-        Ok(Prepared { parker: self, sleeper, operation })
+        self.wait().prepare(operation)
     }
 
     /// Ends the sleep of the thread that sleeps, or the next one.
@@ -95,19 +107,49 @@ impl Parker {
     }
 }
 
+impl<'a> Waiting<'a> {
+    /// Whether [`spin`](Self::spin) does anything: where the last waits of this parker were long it does not.
+    #[must_use]
+    pub fn spins(&self) -> bool {
+        self.wait.spins()
+    }
+
+    /// Looks again and again for the unpark, for some 60 microseconds at most; true when it has come, and this wait is over.
+    ///
+    /// It takes no notice of signals, nor of how much time the caller has.
+    pub fn spin(&mut self) -> bool {
+        let state = &self.parker.state;
+        // A swap: what a second unpark published meanwhile is seen, too.
+        let look = || (state.load(Ordering::SeqCst) == UNPARKED).then(|| state.swap(IDLE, Ordering::SeqCst));
+        self.wait.spin_on_memory(look).is_some()
+    }
+
+    /// Prepares this thread to sleep; `operation` names the wait in errors.
+    ///
+    /// # Errors
+    /// `Interrupted`: a signal has arrived, and the hook wants the wait to end.
+    pub fn prepare(self, operation: &'static str) -> Result<Prepared<'a>> {
+        crate::blocking::about_to_block();
+        let sleeper = Sleeper::prepare(operation)?;
+        Ok(Prepared { waiting: self, sleeper, operation })
+    }
+}
+
 impl Prepared<'_> {
     /// Sleeps until unparked.
     ///
     /// # Errors
     /// `Timeout`, `Interrupted`, `Os`.
     pub fn sleep(self, deadline: Deadline) -> Result<()> {
-        let state = &self.parker.state;
-        let bell = self.sleeper.fd().filter(|_| self.parker.wake().is_some());
+        let Waiting { parker, wait } = &self.waiting;
+        let state = &parker.state;
+        let bell = self.sleeper.fd().filter(|_| parker.wake().is_some());
         let how = if bell.is_some() { IN_POLL } else { ON_WORD };
         let slept = match state.compare_exchange(IDLE, how, Ordering::SeqCst, Ordering::SeqCst) {
             Ok(_) => self.until_unparked(bell, deadline),
             Err(_) => Ok(()),
         };
+        wait.slept();
         let unparked = state.swap(IDLE, Ordering::SeqCst) == UNPARKED;
         match slept {
             // An unpark that came together with the end of the time counts.
@@ -117,9 +159,10 @@ impl Prepared<'_> {
     }
 
     fn until_unparked(&self, bell: Option<RawFd>, deadline: Deadline) -> Result<()> {
-        let state = &self.parker.state;
+        let parker = self.waiting.parker;
+        let state = &parker.state;
         while state.load(Ordering::SeqCst) != UNPARKED {
-            let woken = match bell.and_then(|bell| Some((bell, self.parker.wake()?))) {
+            let woken = match bell.and_then(|bell| Some((bell, parker.wake()?))) {
                 Some((bell, wake)) => nap_in_poll(bell, wake, deadline),
                 None => {
                     // In the child of a signal handler that forked.

@@ -18,7 +18,7 @@ use std::cell::{Cell, RefCell};
 use std::io::Read;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 /// Where signals are written to while the main thread sleeps.
 struct Bell {
@@ -52,6 +52,9 @@ thread_local! {
 static INSTALLED: AtomicI32 = AtomicI32::new(-1);
 /// The wakeup descriptor that was in place before the bell, or -1.
 static BEFORE: AtomicI32 = AtomicI32::new(-1);
+/// See [`times_detached`].
+// ORDER python-detached: a hint that guards no memory.
+static DETACHED: AtomicU64 = AtomicU64::new(0);
 
 fn is_main(py: Python<'_>) -> bool {
     if let Some(known) = IS_MAIN.get() {
@@ -198,9 +201,17 @@ impl Hook for PythonSignals {
 
 /// Runs what may wait, detached from the interpreter.
 pub(crate) fn waiting<T: Send>(py: Python<'_>, wait: impl FnOnce() -> T + Send) -> T {
-    let result = py.detach(wait);
+    let result = py.detach(|| {
+        DETACHED.fetch_add(1, Ordering::Relaxed);
+        wait()
+    });
     settle(py);
     result
+}
+
+/// How often threads have detached for a wait.
+pub(crate) fn times_detached() -> u64 {
+    DETACHED.load(Ordering::Relaxed)
 }
 
 /// Ends a wait of this thread.

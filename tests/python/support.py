@@ -77,6 +77,16 @@ class Background:
         return self._error
 
 
+def asleep(background: Background) -> None:
+    """Wait until the thread of a call sleeps, most likely in that call."""
+    native = background._thread.native_id
+    for _ in range(200):
+        with open(f"/proc/self/task/{native}/stat", encoding="ascii") as stat:
+            if stat.read().rpartition(")")[2].split()[0] == "S":
+                return
+        os.sched_yield()
+
+
 @contextlib.contextmanager
 def serving(server: Any) -> Iterator[Any]:
     """A socketserver that serves on a thread, and is shut down and closed at the end."""

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from support import WAIT, Background, run
+from support import WAIT, Background, asleep, run
 
 import carrick.queue as queue
 
@@ -41,33 +41,6 @@ class Counting(queue.Queue[Any]):
     def _get(self) -> Any:
         self.calls.append("get")
         return self.kept.pop(0)
-
-
-def asleep(background: Background) -> None:
-    """Wait until the thread of a call sleeps, most likely in that call."""
-    native = background._thread.native_id
-    for _ in range(200):
-        with open(f"/proc/self/task/{native}/stat", encoding="ascii") as stat:
-            if stat.read().rpartition(")")[2].split()[0] == "S":
-                return
-        os.sched_yield()
-
-
-def in_child(work: Callable[[], None]) -> None:
-    """Do the work in a child made by fork, which must succeed; one that hangs is killed."""
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            signal.alarm(int(WAIT) // 2)
-            work()
-            code = 0
-        finally:
-            os._exit(code)
-    assert os.waitpid(child, 0)[1] == 0
-
-
-forks = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
 @pytest.mark.parametrize("cls", [*CLASSES, Counting])
@@ -97,6 +70,27 @@ def test_every_item_arrives_once_from_many_to_many(cls: type[queue.Queue[Any]]) 
         taken = [number for consumer in consumers for number in consumer.result()]
         assert sorted(taken) == list(range(2000))
         assert q.empty() and q.unfinished_tasks == 0
+
+
+@pytest.mark.parametrize("cls", [queue.Queue, Counting])
+@pytest.mark.parametrize("maxsize", [0, 1])
+def test_threads_wait_for_each_other_in_turn(cls: type[queue.Queue[Any]], maxsize: int) -> None:
+    there, back = cls(maxsize), cls(maxsize)
+
+    def answer() -> None:
+        while (number := there.get()) is not None:
+            back.put(-number)
+
+    def ask(first: int) -> None:
+        for number in range(first, first + 3000):
+            there.put(number)
+            assert back.get(timeout=WAIT) == -number
+
+    answering = Background(answer)
+    ask(1)
+    Background(ask, 5000).result()
+    there.put(None)
+    answering.result()
 
 
 def test_queues_are_the_standard_ones_to_who_asks() -> None:
@@ -495,99 +489,6 @@ def test_an_interrupted_getter_passes_its_item_on() -> None:
             assert got == ["item"]
     """
     run(source)
-
-
-@forks
-def test_a_child_made_by_fork_is_not_locked_out() -> None:
-    for opened in (False, True):
-        q: Any = queue.Queue(1)
-        if opened:
-            assert q.mutex is not None
-        getters = [Background(q.get) for _ in range(3)]
-        for getter in getters:
-            asleep(getter)
-
-        def child(q: Any = q) -> None:
-            taken = Background(q.get)
-            asleep(taken)
-            q.put("child's")
-            assert taken.result() == "child's"
-            q.put("more")
-            assert q.get() == "more"
-
-        in_child(child)
-        for _ in getters:
-            q.put("parent's")
-        for getter in getters:
-            assert getter.result() == "parent's"
-
-
-@forks
-def test_a_mutex_that_another_thread_held_is_free_in_the_child() -> None:
-    q: Any = queue.Queue()
-    held, leave = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with q.mutex:
-            held.set()
-            leave.wait()
-
-    holder = Background(hold)
-    held.wait()
-
-    def child() -> None:
-        q.put(1)
-        assert q.get() == 1
-
-    try:
-        in_child(child)
-    finally:
-        leave.set()
-        holder.result()
-
-
-@forks
-def test_a_mutex_that_the_forking_thread_holds_is_held_in_the_child() -> None:
-    q: Any = queue.Queue()
-    with q.mutex:
-
-        def child() -> None:
-            assert q.mutex.locked()
-            q.mutex.release()
-            q.put(1)
-
-        in_child(child)
-
-
-@forks
-def test_who_waits_for_a_condition_in_the_parent_is_not_woken_in_place_of_the_child_s() -> None:
-    q: Any = queue.Queue()
-    leave = threading.Event()
-
-    def wait() -> None:
-        with q.not_empty:
-            q.not_empty.wait_for(leave.is_set)
-
-    waiters = [Background(wait) for _ in range(2)]
-    for waiter in waiters:
-        asleep(waiter)
-
-    def child() -> None:
-        def until() -> None:
-            with q.not_empty:
-                q.not_empty.wait_for(q._qsize)
-
-        mine = Background(until)
-        asleep(mine)
-        q.put(1)
-        mine.result()
-
-    in_child(child)
-    leave.set()
-    with q.not_empty:
-        q.not_empty.notify_all()
-    for waiter in waiters:
-        waiter.result()
 
 
 def test_items_are_let_go_of() -> None:

@@ -8,7 +8,9 @@
 //! nothing.
 //!
 //! At most one thread fewer than there are cores spins at a time, in one process, and each look gives the
-//! core away (`sched_yield`) to whoever could use it: spinning never takes the core that the peer needs.
+//! core away (`sched_yield`) to whoever could use it: spinning never takes the core that the peer needs. Only looks at
+//! memory go without both in the first microsecond, which is less than going to sleep takes: where two threads wait for
+//! each other in turn, one begins to wait a moment before the other has seen that its own wait is over.
 //! Where somebody did use it the core is wanted, by other connections of this process or by other programs:
 //! then the spinning ends and counts as a failure, for a sleeper is woken sooner than one who gave way gets
 //! his turn. Nor does anybody spin where more connections of this process than there are cores wait in turn
@@ -26,8 +28,9 @@ pub(crate) const LIMIT: Duration = Duration::from_micros(60);
 const WORTH: Duration = Duration::from_micros(200);
 /// Giving the core away and looking takes about a microsecond; after this long somebody else has had it.
 const CROWDED: Duration = Duration::from_micros(10);
-/// Looks at memory between two times that the core is given away: about a microsecond.
-const LOOKS: u32 = 32;
+/// Looks at memory between two times that the core is given away, each twice as long after the one before as that was:
+/// about a microsecond. Who looks all the time slows down the one who is to write there.
+const LOOKS: u32 = 6;
 const CREDIT_MAX: i8 = 4;
 
 static SPINNING: AtomicUsize = AtomicUsize::new(0);
@@ -133,29 +136,47 @@ impl Wait<'_> {
         self.spin_by(1, look)
     }
 
-    /// The same with a `look` at memory, which is worth taking more often than the core can be given away.
+    /// The same with a `look` at memory, which is worth taking more often than the core can be given away, and for a
+    /// microsecond by more threads than may spin.
     pub(crate) fn spin_on_memory<T>(&mut self, look: impl FnMut() -> Option<T>) -> Option<T> {
         self.spin_by(LOOKS, look)
     }
 
-    fn spin_by<T>(&mut self, looks: u32, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    /// Whether spinning pays, as far as is known.
+    pub(crate) fn spins(&self) -> bool {
         // In a model a look that finds nothing is no step.
-        if cfg!(loom) || self.amid_others || self.spin.credit.load(Ordering::Relaxed) <= 0 {
+        !cfg!(loom) && !self.amid_others && self.spin.credit.load(Ordering::Relaxed) > 0
+    }
+
+    fn spin_by<T>(&mut self, looks: u32, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+        if !self.spins() {
             return None;
+        }
+        let mut look_often = || {
+            let mut found = look();
+            for again in 1..looks {
+                if found.is_some() {
+                    break;
+                }
+                for _ in 0..1 << again {
+                    std::hint::spin_loop();
+                }
+                found = look();
+            }
+            found
+        };
+        if looks > 1
+            && let Some(found) = look_often()
+        {
+            self.spin.rate(1);
+            return Some(found);
         }
         let _permit = Permit::take()?;
         self.tried = true;
         let mut before = self.started;
         loop {
             sys::yield_now();
-            let mut found = look();
-            for _ in 1..looks {
-                if found.is_some() {
-                    break;
-                }
-                std::hint::spin_loop();
-                found = look();
-            }
+            let found = look_often();
             let now = Instant::now();
             let crowded = now.duration_since(before) > CROWDED;
             if found.is_some() {
@@ -209,5 +230,20 @@ mod tests {
             spin.wait().slept();
         }
         assert!(spin.credit.load(Ordering::Relaxed) > 0, "short waits do not bring spinning back");
+    }
+
+    #[test]
+    fn looks_at_memory_begin_also_where_all_permits_are_taken() {
+        let permits: Vec<_> = std::iter::from_fn(Permit::take).collect();
+        let (spin, mut looks) = (Spin::default(), 0);
+        let mut second_look = || {
+            looks += 1;
+            (looks == 2).then_some(())
+        };
+        // Waits of other tests are not to count.
+        let wait = || Wait { amid_others: false, ..spin.wait() };
+        assert_eq!(wait().spin(&mut second_look), None);
+        assert_eq!(wait().spin_on_memory(second_look), Some(()));
+        drop(permits);
     }
 }

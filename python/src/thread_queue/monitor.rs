@@ -7,13 +7,17 @@
 //! for it, and a fork, which is made while attached, never copies it locked.
 #![forbid(unsafe_code)]
 
-use crate::signals::{settle, waiting};
+use crate::signals::{settle, times_detached, waiting};
 use carrick::{Deadline, Parker};
 use pyo3::prelude::*;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// How long a thread that was woken while it was still awake lets the waker go on.
+const GRACE: Duration = Duration::from_micros(20);
 
 /// How many forks lie between this process and the first one.
 // ORDER queue-fork: written in a child that has one thread so far, before any other starts.
@@ -53,9 +57,18 @@ pub(crate) fn is_left_behind(thread: u64) -> bool {
 /// A thread's place in a line.
 #[derive(Clone)]
 pub(crate) struct Turn {
-    parker: Arc<Parker>,
+    bed: Arc<Bed>,
     thread: u64,
     generation: u32,
+}
+
+/// What one thread sleeps on.
+#[derive(Default)]
+struct Bed {
+    parker: Parker,
+    /// How often threads had detached when this one was woken.
+    // ORDER queue-woken: written before the unpark that publishes it.
+    woken_at: AtomicU64,
 }
 
 impl Turn {
@@ -64,7 +77,7 @@ impl Turn {
         let spare = SPARE.with_borrow_mut(Option::take);
         // A signal handler waits in the middle of another wait and then there is none; a parent's is not the child's.
         spare.filter(|turn| turn.generation == generation()).unwrap_or_else(|| Self {
-            parker: Arc::new(Parker::new()),
+            bed: Arc::default(),
             thread: me(),
             generation: generation(),
         })
@@ -82,8 +95,21 @@ impl Turn {
         operation: &'static str,
         deadline: Deadline,
     ) -> carrick::Result<()> {
+        let bed = &self.bed;
+        let mut wait = bed.parker.wait();
+        if wait.spins()
+            && waiting(py, || {
+                let woken = wait.spin();
+                if woken {
+                    bed.let_waker_detach();
+                }
+                woken
+            })
+        {
+            return Ok(());
+        }
         // Signals are armed while attached: attaching again for it takes long where other threads are busy.
-        match self.parker.prepare(operation) {
+        match wait.prepare(operation) {
             Ok(prepared) => waiting(py, || prepared.sleep(deadline)),
             Err(error) => {
                 settle(py);
@@ -93,7 +119,21 @@ impl Turn {
     }
 
     pub(crate) fn wake(&self) {
-        self.parker.unpark();
+        self.bed.woken_at.store(times_detached(), Ordering::Relaxed);
+        self.bed.parker.unpark();
+    }
+}
+
+impl Bed {
+    /// Gives the waker, who is attached, a moment to wait for something in its turn.
+    ///
+    /// Who asks for the interpreter while another thread has it goes to sleep for it, and that takes longer than what the
+    /// waker mostly has left to do: an item or two, until the queue is full or empty.
+    fn let_waker_detach(&self) {
+        let since = Instant::now();
+        while times_detached() == self.woken_at.load(Ordering::Relaxed) && since.elapsed() < GRACE {
+            std::hint::spin_loop();
+        }
     }
 }
 
@@ -115,7 +155,7 @@ impl Line {
 
     /// Takes a turn out; false when somebody has taken it out, to wake it.
     pub(crate) fn leave(&mut self, turn: &Turn) -> bool {
-        let place = self.0.iter().position(|other| Arc::ptr_eq(&other.parker, &turn.parker));
+        let place = self.0.iter().position(|other| Arc::ptr_eq(&other.bed, &turn.bed));
         place.and_then(|place| self.0.remove(place)).is_some()
     }
 
