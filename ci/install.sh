@@ -56,3 +56,4 @@ fill carrick.pc.in pkgconfig/carrick.pc
 fill carrickConfig.cmake.in cmake/carrick/carrickConfig.cmake
 fill carrickConfigVersion.cmake.in cmake/carrick/carrickConfigVersion.cmake
 echo "carrick $version (ABI $abi) is installed under $root"
+[ -n "${DESTDIR:-}" ] || echo "so that programs find it: run ldconfig as root, or link them with -Wl,-rpath,$prefix/$libdir"

@@ -9,7 +9,8 @@
  *     are written only on OK (E_BUFFER also writes the length that is needed);
  *   - a pointer must not be NULL unless its comment says so, and NULL gives CARRICK_E_NULL;
  *   - text is UTF-8 with a length; (NULL, 0) is an empty buffer; CARRICK_TEXT("...") makes both from a literal;
- *   - a time is int64_t nanoseconds: negative waits for ever, 0 does not wait (CARRICK_E_WOULD_BLOCK).
+ *   - a time is int64_t nanoseconds: negative waits for ever, 0 does not wait (CARRICK_E_WOULD_BLOCK;
+ *     of a queue CARRICK_E_EMPTY and CARRICK_E_FULL).
  */
 
 #ifndef CARRICK_H
@@ -17,7 +18,8 @@
 
 #include <stddef.h>
 #include <stdint.h>
-/** A string as the two arguments (pointer, length). Needs <string.h>. */
+#include <string.h>
+/** A string as the two arguments (pointer, length). */
 #define CARRICK_TEXT(text) (text), strlen(text)
 
 
@@ -550,7 +552,7 @@ typedef struct carrick_auth_options {
     /**
      * How long the whole handshake may take, in nanoseconds; negative is for ever (10 s).
      */
-    int64_t deadline_ns;
+    int64_t handshake_timeout_ns;
 } carrick_auth_options;
 
 /**

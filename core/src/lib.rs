@@ -15,7 +15,26 @@
 //! | [`Parker`] | sleep between the threads of a process | `sys` |
 //! | [`interrupt`], [`Deadline`], [`Error`] | signals, time, failures | - |
 //!
-//! In-process channels are [`crossbeam_channel`]'s. docs/architecture.md has the whole picture.
+//! In-process channels are [`crossbeam_channel`]'s. docs/architecture.md has the whole picture, examples/rust whole programs.
+//!
+//! # Example
+//! ```
+//! use carrick::server::{MessageOptions, MessageServer, Request};
+//! use carrick::{Connection, Deadline, Format, Stream};
+//!
+//! let server = MessageServer::bind(&"127.0.0.1:0".parse()?, MessageOptions::default())?;
+//! let handle = server.handle();
+//! let serving = std::thread::spawn(move || server.serve(|request: &mut Request<'_>| request.reply(request.body())));
+//!
+//! let stream = Stream::connect(handle.address(), Deadline::NEVER)?;
+//! let client = Connection::new(stream, Format::MULTIPROCESSING);
+//! client.send(b"hello", Deadline::NEVER)?;
+//! assert_eq!(client.recv(Deadline::NEVER)?, b"hello");
+//!
+//! handle.shutdown(Deadline::NEVER)?;
+//! serving.join().unwrap()?;
+//! # Ok::<(), carrick::Error>(())
+//! ```
 
 pub mod auth;
 mod blocking;

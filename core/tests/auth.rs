@@ -176,7 +176,7 @@ fn the_deadline_ends_a_handshake_with_a_silent_peer() {
         for role in [Role::Server, Role::Client] {
             let (left, _silent) = pair();
             let mut options = options(b"key", scheme, Digest::Sha256, Digest::Md5);
-            options.deadline = Duration::from_millis(20);
+            options.handshake_timeout = Duration::from_millis(20);
             assert_eq!(authenticate(&left, role, &options).unwrap_err().kind(), Kind::Timeout);
         }
     }

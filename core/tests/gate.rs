@@ -19,8 +19,8 @@ fn listening() -> (Listener, Address) {
     (listener, address)
 }
 
-fn gate(deadline: Duration) -> Gate {
-    Gate::new(AuthOptions { deadline, ..AuthOptions::new(KEY) }).unwrap()
+fn gate(handshake_timeout: Duration) -> Gate {
+    Gate::new(AuthOptions { handshake_timeout, ..AuthOptions::new(KEY) }).unwrap()
 }
 
 /// A client in a thread of its own that authenticates and then receives one frame.

@@ -206,8 +206,8 @@ fn a_connection_without_a_request_is_cut_off_by_the_idle_timeout() {
     served.finish();
 }
 
-fn with_key(deadline: Duration) -> AuthOptions {
-    AuthOptions { deadline, ..AuthOptions::new(KEY) }
+fn with_key(handshake_timeout: Duration) -> AuthOptions {
+    AuthOptions { handshake_timeout, ..AuthOptions::new(KEY) }
 }
 
 #[test]

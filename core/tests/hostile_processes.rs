@@ -35,7 +35,8 @@ fn serve_in_processes() {
     let mut options = StreamOptions { mode: Mode::Processes(64), ..StreamOptions::default() };
     options.listen.backlog = 256;
     if how == "auth" {
-        options.auth = Some(AuthOptions { deadline: Duration::from_secs(2), ..AuthOptions::new(KEY) });
+        options.auth =
+            Some(AuthOptions { handshake_timeout: Duration::from_secs(2), ..AuthOptions::new(KEY) });
     }
     let server = StreamServer::bind(&anywhere(), options).unwrap();
     let handle = server.handle();

@@ -207,7 +207,7 @@ pub struct carrick_auth_options {
     /// The weakest digest that is accepted (MD5: peers up to Python 3.11 may come).
     pub min_digest: i32,
     /// How long the whole handshake may take, in nanoseconds; negative is for ever (10 s).
-    pub deadline_ns: i64,
+    pub handshake_timeout_ns: i64,
 }
 
 impl carrick_auth_options {
@@ -219,7 +219,7 @@ impl carrick_auth_options {
             scheme: CARRICK_SCHEME_MULTIPROCESSING,
             digest: CARRICK_DIGEST_SHA256,
             min_digest: CARRICK_DIGEST_MD5,
-            deadline_ns: 10_000_000_000,
+            handshake_timeout_ns: 10_000_000_000,
         }
     }
 
@@ -240,7 +240,8 @@ impl carrick_auth_options {
         };
         auth.policy =
             Policy { digest: digest(o.digest, operation)?, min_digest: digest(o.min_digest, operation)? };
-        auth.deadline = u64::try_from(o.deadline_ns).map_or(Duration::MAX, Duration::from_nanos);
+        auth.handshake_timeout =
+            u64::try_from(o.handshake_timeout_ns).map_or(Duration::MAX, Duration::from_nanos);
         Ok(auth)
     }
 }

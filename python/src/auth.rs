@@ -10,7 +10,7 @@ use crate::signals::waiting;
 use carrick::auth::{self, AuthOptions, Digest, Key, Policy, Role, Scheme, Step};
 use carrick::frame::Borrowed;
 use carrick::{Connection, Error, Format, Kind};
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::os::fd::{IntoRawFd, RawFd};
@@ -46,11 +46,13 @@ pub(crate) fn options(
     min_digest: &str,
     timeout: Option<f64>,
 ) -> PyResult<AuthOptions> {
-    let view = View::get(key)?;
+    let Ok(view) = View::get(key) else {
+        return Err(PyTypeError::new_err(format!("authkey must be bytes, not {}", key.get_type().name()?)));
+    };
     let mut options = AuthOptions::new(view.bytes());
     options.scheme = scheme(scheme_name)?;
     options.policy = policy(py, digest, min_digest)?;
-    options.deadline = timeout.map_or(Ok(std::time::Duration::MAX), span)?;
+    options.handshake_timeout = timeout.map_or(Ok(std::time::Duration::MAX), span)?;
     Ok(options)
 }
 

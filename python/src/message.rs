@@ -12,7 +12,7 @@ use crate::socket::format;
 use crate::stream::{Held, overload, serve_interruptibly, spawner, stats};
 use carrick::server::{self, MessageOptions, ServerHandle};
 use carrick::{Address, Error, Kind, ListenOptions};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyTuple};
 use std::ffi::OsString;
@@ -24,8 +24,12 @@ use std::time::Duration;
 fn address(object: &Bound<'_, PyAny>) -> PyResult<Address> {
     let py = object.py();
     if let Ok(tuple) = object.cast::<PyTuple>() {
-        let host: String = tuple.get_item(0)?.extract()?;
-        let port: i64 = tuple.get_item(1)?.extract()?;
+        // Of an IPv6 address more may follow.
+        let (host, port) = match (tuple.get_item(0), tuple.get_item(1)) {
+            (Ok(host), Ok(port)) => (host.extract::<String>(), port.extract::<i64>()),
+            _ => return Err(no_address(object)),
+        };
+        let (Ok(host), Ok(port)) = (host, port) else { return Err(no_address(object)) };
         let Ok(port) = u16::try_from(port) else {
             return Err(pyo3::exceptions::PyOverflowError::new_err(format!(
                 "port must be 0-65535, not {port}"
@@ -42,9 +46,24 @@ fn address(object: &Bound<'_, PyAny>) -> PyResult<Address> {
         return Ok(unix_address(bytes.as_bytes()));
     }
     if let Ok(path) = object.extract::<OsString>() {
+        if let Some((host, port)) = path.to_str().and_then(|text| text.rsplit_once(':'))
+            && !host.contains('/')
+            && port.parse::<u16>().is_ok()
+        {
+            // A file of this name would be a surprise.
+            return Err(PyValueError::new_err(format!(
+                "address '{host}:{port}' is a path: for TCP write ('{host}', {port}), for a file of this name './{host}:{port}'"
+            )));
+        }
         return Ok(unix_address(path.as_bytes()));
     }
-    Err(PyTypeError::new_err("address: expected (host, port), or a path for a Unix socket"))
+    Err(no_address(object))
+}
+
+fn no_address(object: &Bound<'_, PyAny>) -> PyErr {
+    PyTypeError::new_err(format!(
+        "address: expected (host, port) with an int for the port, or a path for a Unix socket, not {object}"
+    ))
 }
 
 fn unix_address(bytes: &[u8]) -> Address {
@@ -120,9 +139,10 @@ impl MessageServer {
         if let Some(cap) = max_frame {
             options.format = options.format.with_cap(cap);
         }
-        if let Some(key) = authkey {
-            options.auth = Some(auth::options(py, key, scheme, digest, min_digest, handshake_timeout)?);
-        }
+        let no_key = PyBytes::new(py, b"").into_any();
+        let auth =
+            auth::options(py, authkey.unwrap_or(&no_key), scheme, digest, min_digest, handshake_timeout)?;
+        options.auth = authkey.is_some().then_some(auth);
         let address = self::address(address)?;
         let server = py.detach(|| server::MessageServer::bind(&address, options)).or_raise(py)?;
         Ok(Self { handle: server.handle(), server: Mutex::new(Stage::Bound(server)) })

@@ -5,17 +5,18 @@
 use crate::buffer::{View, lend, take};
 use crate::errors::{OrRaise, raise};
 use crate::signals::waiting;
-use carrick::{Error, Kind, process};
+use carrick::process::{self, supply};
+use carrick::{Error, Kind};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 /// The children that a fork server keeps, forked ahead of time.
 #[pyclass(module = "carrick._carrick")]
-pub(crate) struct Supply(Option<process::Supply>);
+pub(crate) struct Supply(Option<supply::Supply>);
 
 impl Supply {
-    fn inner(&mut self, py: Python<'_>) -> PyResult<&mut process::Supply> {
+    fn inner(&mut self, py: Python<'_>) -> PyResult<&mut supply::Supply> {
         self.0.as_mut().ok_or_else(|| raise(py, &Error::new(Kind::State, "use a supply that was taken from")))
     }
 }
@@ -25,7 +26,7 @@ impl Supply {
     /// Takes the descriptor over.
     #[new]
     fn new(py: Python<'_>, requests: RawFd) -> PyResult<Self> {
-        process::Supply::new(take(requests)?).or_raise(py).map(|supply| Self(Some(supply)))
+        supply::Supply::new(take(requests)?).or_raise(py).map(|supply| Self(Some(supply)))
     }
 
     /// Waits until a child is to be forked (True) or the last client is gone (False).
@@ -59,7 +60,7 @@ impl Supply {
 /// The descriptors of a fork server: its clients', and its own.
 #[pyfunction]
 pub(crate) fn request_pair(py: Python<'_>) -> PyResult<(RawFd, RawFd)> {
-    let (clients, servers) = process::request_pair().or_raise(py)?;
+    let (clients, servers) = supply::request_pair().or_raise(py)?;
     Ok((clients.into_raw_fd(), servers.into_raw_fd()))
 }
 
@@ -75,7 +76,7 @@ pub(crate) fn ask(
     let server = lend(server)?;
     let descriptors = descriptors.into_iter().map(lend).collect::<PyResult<Vec<BorrowedFd<'_>>>>()?;
     let bytes = view.bytes();
-    let (pid, report) = waiting(py, || process::ask(server, bytes, &descriptors)).or_raise(py)?;
+    let (pid, report) = waiting(py, || supply::ask(server, bytes, &descriptors)).or_raise(py)?;
     Ok((pid, report.into_raw_fd()))
 }
 
@@ -83,7 +84,7 @@ pub(crate) fn ask(
 /// the server died before.
 #[pyfunction]
 pub(crate) fn exit_code(py: Python<'_>, report: RawFd) -> PyResult<Option<i32>> {
-    process::exit_code(lend(report)?).or_raise(py)
+    supply::exit_code(lend(report)?).or_raise(py)
 }
 
 /// A new descriptor of this process's lifeline.

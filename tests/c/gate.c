@@ -56,7 +56,7 @@ static void a_gate_lets_in_who_has_the_key_past_the_silent(void)
     OK(carrick_auth_options_init(&auth));
     auth.key = (const uint8_t *)"secret";
     auth.key_len = 6;
-    auth.deadline_ns = -1;
+    auth.handshake_timeout_ns = -1;
     OK(carrick_gate_new(&auth, &gate));
     STATUS(CARRICK_OK, let_in(gate, listener, "secret", &client));
     STATUS(CARRICK_OK, client);

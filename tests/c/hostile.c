@@ -133,7 +133,7 @@ static void a_handshake_that_is_silent_slow_or_garbage_is_cut_off(void)
 {
     struct scene s;
     init(&s);
-    s.auth.deadline_ns = SECOND / 2;
+    s.auth.handshake_timeout_ns = SECOND / 2;
     s.options.auth = &s.auth;
     start(&s);
     attack(&s, NULL, 0);

@@ -35,6 +35,13 @@ def vanish(code: int) -> None:
     os._exit(code)
 
 
+def put_and_set(lock: Any, queue: Any, event: Any) -> None:
+    """Use each of them."""
+    with lock:
+        queue.put(os.getpid())
+    event.set()
+
+
 def tell_and_sleep(connection: Any) -> None:
     """Say that it has begun, and wait for a signal."""
     connection.send(os.getpid())

@@ -54,6 +54,32 @@ def test_an_over_long_unix_path_is_refused() -> None:
     assert not os.path.exists(path)
 
 
+@pytest.mark.parametrize(
+    ("options", "kind", "named"),
+    [
+        ({"address": "127.0.0.1:0"}, ValueError, r"\('127.0.0.1', 0\)"),
+        ({"address": ("127.0.0.1",)}, TypeError, "host, port"),
+        ({"address": ("127.0.0.1", "0")}, TypeError, "host, port"),
+        ({"address": 80}, TypeError, "host, port"),
+        ({"authkey": "text"}, TypeError, "authkey.* not str"),
+        ({"scheme": "kerberos"}, ValueError, "kerberos"),
+        ({"digest": "sha999"}, ValueError, "sha999"),
+        ({"overload": "panic"}, ValueError, "panic"),
+    ],
+)
+def test_a_message_server_names_the_argument_that_makes_no_sense(
+    options: dict[str, Any], kind: type[Exception], named: str
+) -> None:
+    arguments = {"address": ADDRESS, "handler": lambda request: None} | options
+    with pytest.raises(kind, match=named):
+        carrick.MessageServer(**arguments)
+
+
+def test_a_path_with_a_colon_is_a_path_where_it_looks_like_one(tmp_path: Path) -> None:
+    with carrick.MessageServer(f"{tmp_path}/127.0.0.1:0", lambda request: None) as server:
+        assert server.address == f"{tmp_path}/127.0.0.1:0"
+
+
 def test_a_port_in_use_is_eaddrinuse() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
 

@@ -354,6 +354,28 @@ def test_what_cannot_be_pickled_is_refused_and_leaves_nothing(method: str) -> No
 
 
 @every_method
+def test_processes_and_objects_of_the_standard_library_may_be_mixed_with_ours(method: str) -> None:
+    scenario(
+        """
+        import multiprocessing as standard
+        assert standard is not multiprocessing
+        ours, theirs = context, standard.get_context(method)
+        for processes, objects in ((ours, theirs), (theirs, ours)):
+            lock, queue, event = objects.Lock(), objects.Queue(), objects.Event()
+            process = processes.Process(target=targets.put_and_set, args=(lock, queue, event))
+            process.start()
+            assert event.wait(30) and queue.get() == process.pid
+            process.join()
+            assert process.exitcode == 0 and lock.acquire(False)
+            queue.close()
+        standard.forkserver._forkserver._stop()
+        """,
+        method,
+        "explicit",
+    )
+
+
+@every_method
 def test_many_processes_at_once(method: str) -> None:
     scenario(
         """

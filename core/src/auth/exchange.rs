@@ -11,7 +11,7 @@ use crate::time::Deadline;
 use std::time::Duration;
 
 /// How long a handshake may take unless told otherwise.
-pub const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Random bytes in a challenge of the course's scheme.
 const COURSE_NONCE: usize = 32;
@@ -26,7 +26,7 @@ pub struct AuthOptions {
     /// Which digests are good enough. The course's scheme uses `policy.digest` as it is.
     pub policy: Policy,
     /// How long the whole handshake may take.
-    pub deadline: Duration,
+    pub handshake_timeout: Duration,
 }
 
 impl AuthOptions {
@@ -37,7 +37,7 @@ impl AuthOptions {
             key: Key::new(key),
             scheme: Scheme::default(),
             policy: Policy::default(),
-            deadline: HANDSHAKE_DEADLINE,
+            handshake_timeout: HANDSHAKE_TIMEOUT,
         }
     }
 
@@ -122,7 +122,7 @@ pub fn authenticate<T: Transport>(
     options: &AuthOptions,
 ) -> Result<()> {
     options.check()?;
-    let deadline = Deadline::after(options.deadline);
+    let deadline = Deadline::after(options.handshake_timeout);
     let run = || match (options.scheme, role) {
         (Scheme::Multiprocessing, Role::Client | Role::Unknown) => {
             answer(connection, options, role, deadline)?;

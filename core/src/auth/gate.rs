@@ -226,7 +226,7 @@ impl Lobby {
             return Ok(());
         }
         let fd: RawFd = stream.fd().map_err(io::Error::other)?;
-        let expires = Instant::now().checked_add(options.deadline);
+        let expires = Instant::now().checked_add(options.handshake_timeout);
         let mut guests = lock(&self.guests);
         let number = guests.next;
         guests.next += 1;

@@ -27,7 +27,7 @@ mod issued;
 mod mac;
 
 pub use challenge::{Answer, Challenge, Policy, Role, Scheme, Step};
-pub use exchange::{AuthOptions, HANDSHAKE_DEADLINE, authenticate, connect};
+pub use exchange::{AuthOptions, HANDSHAKE_TIMEOUT, authenticate, connect};
 pub use gate::Gate;
 pub(crate) use greeting::{Fed, Greeting};
 pub use mac::{Digest, Key, Mac, Tag, constant_time_eq, mac};

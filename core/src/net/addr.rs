@@ -140,8 +140,9 @@ impl FromStr for Address {
                 format!("port '{port}' is not a number from 0 to 65535"),
             ));
         };
-        let first =
-            (host, number).to_socket_addrs().map_err(|e| Error::from_io(&e, "resolve address"))?.next();
+        let found = (host, number).to_socket_addrs();
+        let failed = |e| Error::from_io(&e, "resolve address").detailed(format!("'{host}': {e}"));
+        let first = found.map_err(failed)?.next();
         first.map(Self::Ip).ok_or_else(|| {
             Error::with_detail(Kind::Invalid, "resolve address", format!("'{host}' has no address"))
         })
@@ -178,6 +179,8 @@ mod tests {
             assert_eq!(error.kind(), Kind::Invalid, "{text}");
             assert!(error.to_string().contains(word), "{error}");
         }
+        let unknown = "no host:80".parse::<Address>().map(|a| a.to_string()).unwrap_err();
+        assert!(unknown.to_string().contains("'no host'"), "{unknown}");
     }
 
     #[test]

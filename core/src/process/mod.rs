@@ -5,15 +5,14 @@
 //! early. All give a [`Child`].
 //!
 //! # Fork servers
-//! A process that was made early, and is small, forks the children that others ask for. [`Supply`] is the server's
-//! side: it keeps children forked ahead of time, which wait for work themselves, all on one socket; the kernel hands
-//! each request to one of them. The server is not in the way of a request; it hears of it afterwards, forks the next
-//! child and, being the parent, tells the one who asked how the child ended. [`ask`] is the client's side.
-//!
-//! A request is one message, so it is never torn, and one that no child has taken is still there for the next child.
+//! A process that was made early, and is small, forks the children that others ask for. It keeps children forked ahead of
+//! time, which wait for work themselves, all on one socket; the kernel hands each request to one of them. The server is
+//! not in the way of a request; it hears of it afterwards, forks the next child and, being the parent, tells the one who
+//! asked how the child ended. A request is one message, so it is never torn, and one that no child has taken is still
+//! there for the next child. [`supply`] has the pieces, for who forks by himself.
 //!
 //! # Daemons
-//! Who calls [`hold_on`] with a descriptor of another process's [`lifeline`] is killed by the kernel when that process
+//! [`StartOptions::daemon`] and [`Command::daemon`] make children that do not outlive their parent. The pieces: who calls [`hold_on`] with a descriptor of another process's [`lifeline`] is killed by the kernel when that process
 //! ends, however it does.
 #![forbid(unsafe_code)]
 
@@ -21,13 +20,11 @@ mod child;
 mod request;
 mod server;
 mod start;
-mod supply;
+pub mod supply;
 
 pub use child::{Child, Exit};
-pub use request::{MOST_DESCRIPTORS, Request, ask, exit_code};
 pub use server::{ForkServer, Task};
 pub use start::{Command, StartOptions, fork};
-pub use supply::Supply;
 
 use crate::error::{Error, Result};
 use crate::interrupt::{self, Sleeper};
@@ -49,14 +46,6 @@ fn nap(fd: BorrowedFd<'_>, interest: Interest, operation: &'static str, deadline
         Err(e) if e.kind() != io::ErrorKind::Interrupted => Err(Error::from_io(&e, operation)),
         _ => interrupt::check(operation).map(|()| false),
     }
-}
-
-/// Two connected sockets for a fork server: its clients have the first one, the server has the second.
-///
-/// # Errors
-/// `Os` (EMFILE: no descriptors are left).
-pub fn request_pair() -> Result<(OwnedFd, OwnedFd)> {
-    sys::message_pair().map_err(|e| Error::from_io(&e, "make a fork server"))
 }
 
 /// A descriptor of this process's lifeline, to give to processes that are to end with this one.

@@ -61,7 +61,7 @@ impl ForkServer {
     /// # Errors
     /// As [`fork`](super::fork).
     pub fn new(function: fn(Task) -> i32) -> Result<Self> {
-        let (socket, requests) = super::request_pair()?;
+        let (socket, requests) = super::supply::request_pair()?;
         match sys::fork_child().map_err(|e| Error::from_io(&e, "start a fork server"))? {
             ForkOutcome::Parent(handle) => {
                 let (pid, pidfd) = handle.into_parts();

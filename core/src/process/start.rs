@@ -226,6 +226,22 @@ pub struct StartOptions {
 /// keeps to what it knows to be free. Queues and primitives of [`sync`](crate::sync) are shared with this process.
 /// The child ends without running destructors of the caller's or exit handlers; it writes out Rust's standard output.
 ///
+/// # Example
+/// ```
+/// use carrick::Deadline;
+/// use carrick::process::{StartOptions, fork};
+/// use carrick::queue::{Queue, QueueOptions};
+///
+/// let queue = Queue::new(QueueOptions::default())?;
+/// let child = fork(StartOptions::default(), |_channel| match queue.put(b"from the child", Deadline::NEVER) {
+///     Ok(()) => 0,
+///     Err(_) => 1,
+/// })?;
+/// assert_eq!(queue.get(Deadline::NEVER)?, b"from the child");
+/// assert_eq!(child.join(Deadline::NEVER)?.code(), 0);
+/// # Ok::<(), carrick::Error>(())
+/// ```
+///
 /// # Errors
 /// `Os`: EAGAIN is about the number of processes, EMFILE about descriptors. `NoMemory`.
 pub fn fork(

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The server's side: children forked ahead of time.
+//! The pieces of a fork server, for a program that forks by itself, as the Python module does: [`Supply`] is the server's
+//! side, children forked ahead of time, and [`ask`] the client's. [`ForkServer`](super::ForkServer) is the whole.
 //!
 //! # Who knows what
 //! An *idle* child waits for a request. When it has one it sends the request's report to the server: from then on it
@@ -11,10 +12,11 @@
 //! are idle and the last client is gone.
 //!
 //! # How many
-//! One at first; one more, up to [`MOST_IDLE`], whenever the last idle child was taken.
+//! One at first; one more, up to four, whenever the last idle child was taken.
 #![forbid(unsafe_code)]
 
-use super::request::{Request, ending, receive, write_number};
+pub use super::request::{MOST_DESCRIPTORS, Request, ask, exit_code};
+use super::request::{ending, receive, write_number};
 use crate::error::{Error, Result};
 use crate::interrupt::{self, Sleeper};
 use crate::sys::{self, ChildSignal, Interest, PollSlot};
@@ -31,6 +33,14 @@ const MOST_IDLE: usize = 4;
 const REST: Duration = Duration::from_millis(20);
 
 const SERVING: &str = "serve forks";
+
+/// Two connected sockets for a fork server: its clients have the first one, the server has the second.
+///
+/// # Errors
+/// `Os` (EMFILE: no descriptors are left).
+pub fn request_pair() -> Result<(OwnedFd, OwnedFd)> {
+    sys::message_pair().map_err(|e| Error::from_io(&e, "make a fork server"))
+}
 
 /// The children of a fork server. The server calls [`wait`](Self::wait) in a loop, forks when it returns true, and
 /// says so ([`forked`](Self::forked), [`fork_failed`](Self::fork_failed)); the child calls [`take`](Self::take).
@@ -50,7 +60,7 @@ pub struct Supply {
 }
 
 impl Supply {
-    /// A supply for the requests that arrive on the server's socket of a [`request_pair`](super::request_pair).
+    /// A supply for the requests that arrive on the server's socket of a [`request_pair`].
     ///
     /// # Errors
     /// `Os` (EMFILE: no descriptors are left).

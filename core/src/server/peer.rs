@@ -279,7 +279,7 @@ impl Peer {
         let mut output = Vec::new();
         let greeting = Greeting::begin(auth, &mut output)?;
         state.phase = Phase::Greeting(Box::new(greeting));
-        state.expires = Instant::now().checked_add(auth.deadline);
+        state.expires = Instant::now().checked_add(auth.handshake_timeout);
         self.send_off(&mut state, &mut output, control).map_err(|()| Error::new(Kind::Closed, "greet"))
     }
 

@@ -146,7 +146,7 @@ fn auth_of(auth: &Auth<'_>) -> carrick_auth_options {
     let mut a = unsafe { a.assume_init() };
     (a.key, a.key_len) = (auth.key.as_ptr(), auth.key.len());
     (a.scheme, a.digest, a.min_digest) = (auth.scheme.into(), auth.digest.into(), auth.min_digest.into());
-    a.deadline_ns = WAITS[2];
+    a.handshake_timeout_ns = WAITS[2];
     if auth.size > 0 {
         a.struct_size = size_of::<carrick_auth_options>();
     }
