@@ -61,6 +61,11 @@ def _readable(descriptor: int, timeout: float) -> None:
     poller.poll(timeout * 1000)
 
 
+def _is_plain(sock: Any) -> bool:
+    """Whether it is a socket and nothing more: TLS, and a library that has put a class of its own in place, is more."""
+    return type(sock).__module__ in (_socket.__name__, "socket") and type(sock).__name__ == "socket"
+
+
 class _Serving:
     """What a server knows of its own running."""
 
@@ -206,7 +211,7 @@ class TCPServer(BaseServer, _standard.TCPServer):
     def _accepts_natively(self) -> bool:
         return (
             self.socket_type == _standard_socket.SOCK_STREAM
-            and type(self.socket) in (_standard_socket.socket, _socket.socket)
+            and _is_plain(self.socket)
             and self._uses(
                 get_request=(TCPServer.get_request,),
                 fileno=(_standard.TCPServer.fileno,),
@@ -221,7 +226,7 @@ class TCPServer(BaseServer, _standard.TCPServer):
         accepted, state.accepted = state.accepted, None
         if accepted is None:
             request, address = super().get_request()
-            accepted = (_socket._adopt(request), address)
+            accepted = (_socket._adopt(request) if _is_plain(request) else request, address)
         if self.request_timeout is not None:
             accepted[0].settimeout(self.request_timeout)
         return accepted

@@ -297,3 +297,35 @@ def test_a_child_cleans_up_however_it_ends(method: str, way: str, end: str, tmp_
     ]
     last = {"sys.exit('words')": "words", "1 / 0": "ZeroDivisionError: division by zero"}.get(end)
     assert done.stderr.splitlines()[-1:] == ([last] if last else [])
+
+
+ORDER_AT_THE_END = """
+import atexit, multiprocessing, sys, threading
+from multiprocessing import util
+
+def target(released):
+    atexit.register(print, "exit handler", flush=True)
+    util.Finalize(None, print, ("finalizer",), {"flush": True}, exitpriority=1)
+    util.Finalize(None, released.set, exitpriority=0)
+    threading.Thread(target=lambda: (released.wait(WAITS), print("thread", flush=True))).start()
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context(sys.argv[1])
+    released = context.Event()
+    process = context.Process(target=target, args=(released,))
+    process.start()
+    process.join()
+    print(process.exitcode)
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_threads_exit_handlers_and_finalizers_of_a_child_end_in_the_standard_order(
+    method: str, tmp_path: Path
+) -> None:
+    # Where threads come first this one waits in vain for the finalizer.
+    source = ORDER_AT_THE_END.replace("WAITS", "0.2")
+    (tmp_path / "script.py").write_text(source)
+    standard = python(tmp_path, "script.py", method)
+    ours = python(tmp_path, "-m", "carrick", "script.py", method)
+    assert (ours.stdout, ours.stderr) == (standard.stdout, standard.stderr)

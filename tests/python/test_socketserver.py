@@ -7,7 +7,6 @@ import contextlib
 import os
 import socket
 import socketserver as standard
-import ssl
 import sys
 import threading
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import CERTIFICATE, WAIT, Background, run, serving, thread_errors
+from support import WAIT, Background, run, serving, thread_errors
 
 import carrick.socketserver as socketserver
 
@@ -291,63 +290,6 @@ def test_request_timeout_ends_a_request_whose_client_is_silent(cls: Any) -> None
             assert silent.recv(1) == b""
         assert ask(server) == b"HELLO\n"
     assert len(errors) == 1 and isinstance(errors[0], TimeoutError)
-
-
-# TLS
-
-
-@pytest.fixture(scope="module")
-def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(CERTIFICATE)
-    client = ssl.create_default_context(cafile=CERTIFICATE)
-    client.check_hostname = False
-    return server, client
-
-
-def ask_secured(server: Any, context: ssl.SSLContext) -> bytes:
-    """One request over TLS."""
-    with context.wrap_socket(connect(server)) as secured:
-        secured.sendall(b"hello")
-        return secured.recv(100)
-
-
-@pytest.mark.parametrize("cls", [socketserver.TCPServer, socketserver.ThreadingTCPServer])
-def test_ssl_context_makes_each_request_a_tls_one(cls: Any, contexts: Any) -> None:
-    server = cls(ADDRESS, Echo)
-    server.ssl_context = contexts[0]
-    with serving(server):
-        assert [ask_secured(server, contexts[1]) for _ in range(3)] == [b"HELLO"] * 3
-
-
-def test_a_client_that_is_silent_in_the_tls_handshake_stops_no_other(contexts: Any) -> None:
-    class Secured(socketserver.ThreadingTCPServer):
-        ssl_context = contexts[0]
-        handshake_timeout = None
-
-    with serving(Secured(ADDRESS, Echo)) as server:
-        silent = [connect(server) for _ in range(3)]
-        assert [ask_secured(server, contexts[1]) for _ in range(3)] == [b"HELLO"] * 3
-        for one in silent:
-            one.close()
-
-
-@pytest.mark.parametrize("cls", [socketserver.TCPServer, socketserver.ThreadingTCPServer])
-def test_a_tls_handshake_ends_at_its_timeout_and_serving_goes_on(cls: Any, contexts: Any) -> None:
-    class Secured(cls):  # type: ignore[misc]
-        ssl_context = contexts[0]
-        handshake_timeout = 0.05
-
-    with serving(Secured(ADDRESS, Echo)) as server:
-        with connect(server) as silent:
-            assert silent.recv(1) == b""
-        with connect(server) as garbage:
-            garbage.sendall(b"GET / HTTP/1.0\r\n\r\n")
-            with contextlib.suppress(ConnectionResetError):
-                while garbage.recv(100):
-                    pass
-        server.handshake_timeout = WAIT
-        assert ask_secured(server, contexts[1]) == b"HELLO"
 
 
 # The end

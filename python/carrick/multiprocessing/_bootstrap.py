@@ -40,10 +40,11 @@ _IS_KNOWN = _STANDARD.__module__ == process.__name__ and all(
 )
 
 
-def child_of_fork(process_obj: Any, parent: int) -> Callable[[], int]:
+def child_of_fork(process_obj: Any, parent: int, at_exit: bool) -> Callable[[], int]:
     """What the child is to call, to run the process object and to have its exit code. Made before the fork.
 
-    ``parent`` is the descriptor of the parent.
+    ``parent`` is the descriptor of the parent. ``at_exit`` says that finalizers are an exit handler's to run, after
+    the threads of the child have ended.
     """
     stdin, null = (None, -1) if sys.stdin is None else _child.empty_input()
     cls = type(process_obj)
@@ -83,7 +84,7 @@ def child_of_fork(process_obj: Any, parent: int) -> Callable[[], int]:
             try:
                 process_obj.run()
             finally:
-                if util._finalizer_registry or names["_children"] or util._logger:
+                if not at_exit and (util._finalizer_registry or names["_children"] or util._logger):
                     util._exit_function()
             code = 0
         except BaseException as error:

@@ -71,7 +71,7 @@ class Popen(_standard.Popen):
         try:
             if process_obj.daemon:
                 lifeline = _carrick.lifeline()
-            run = _bootstrap.child_of_fork(process_obj, parent)
+            run = _bootstrap.child_of_fork(process_obj, parent, _RUNS_ATEXIT)
             self.pid = os.fork()
             if self.pid == 0:
                 code = 1

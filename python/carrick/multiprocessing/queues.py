@@ -4,6 +4,9 @@
 An item is pickled by :meth:`Queue.put` and is in the queue when that returns: no thread feeds a pipe, so a program
 may end, or be killed, without losing what it has put, and what is done to an object after ``put`` no longer changes
 what is received. ``put`` of an unbounded queue never blocks.
+
+A class of a program's own that overrides what the standard classes are made of inside, or makes use of it, is derived
+from the standard class instead: loky's queues are.
 """
 
 from __future__ import annotations
@@ -64,11 +67,58 @@ def _dumps(obj: Any) -> Any:
     return body
 
 
+def _codec_of_pickles() -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """What pickles and unpickles: a class that the program has put in place of the standard pickler, here or there."""
+    for pickler in (_ForkingPickler, reduction.ForkingPickler):
+        if pickler.__module__ != reduction.__name__:
+            return pickler.dumps, pickler.loads
+    return _dumps, _loads
+
+
+_STANDARD_PARTS = frozenset(
+    (
+        "_rlock",
+        "_wlock",
+        "_sem",
+        "_buffer",
+        "_notempty",
+        "_joincancelled",
+        "_jointhread",
+        "_close",
+        "_send_bytes",
+        "_recv_bytes",
+        "_cond",
+        "_unfinished_tasks",
+        "_feed",
+        "_start_thread",
+        "_reset",
+        "_after_fork",
+        "_finalize_join",
+        "_finalize_close",
+    )
+)
+"""What the standard classes have inside, and ours have not."""
+
+
+def _stand_on_standard(cls: type) -> None:
+    """Derive a class that overrides, or names in a method, what only the standard classes have from those."""
+    names = set(vars(cls))
+    for member in vars(cls).values():
+        code = getattr(getattr(member, "__func__", member), "__code__", None)
+        names.update(getattr(code, "co_names", ()))
+    if not names.isdisjoint(_STANDARD_PARTS):
+        ours = {Queue, JoinableQueue, SimpleQueue}
+        cls.__bases__ = tuple(
+            getattr(_standard, base.__name__) if base in ours else base for base in cls.__bases__
+        )
+
+
 class _End:
     """An end of a queue, as far as something that expects a Connection can make use of it."""
 
     def __init__(self, queue: _carrick.SharedQueue) -> None:
         self._queue = queue
+        self._dumps, self._loads = _codec_of_pickles()
         self.closed = False
 
     def close(self) -> None:
@@ -92,7 +142,7 @@ class _Reader(_End):
 
     def recv(self) -> Any:
         """Wait for an item and take it."""
-        return self._queue.get(_loads)
+        return self._queue.get(self._loads)
 
     def recv_bytes(self, maxlength: int | None = None) -> bytes:
         """Wait for an item and take it as it is."""
@@ -103,7 +153,7 @@ class _Reader(_End):
 class _Writer(_End):
     def send(self, obj: Any) -> None:
         """Put an item."""
-        self._queue.put(_dumps(obj))
+        self._queue.put(self._dumps(obj))
 
     def send_bytes(self, buf: Any, offset: int = 0, size: int | None = None) -> None:
         """Put an item as it is."""
@@ -133,10 +183,10 @@ def _load_json(body: bytes) -> Any:
     return json.loads(body)
 
 
-_CODECS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
-    "pickle": (_dumps, _loads),
-    "bytes": (_dump_bytes, bytes),
-    "json": (_dump_json, _load_json),
+_CODECS: dict[str, Callable[[], tuple[Callable[[Any], Any], Callable[[Any], Any]]]] = {
+    "pickle": _codec_of_pickles,
+    "bytes": lambda: (_dump_bytes, bytes),
+    "json": lambda: (_dump_json, _load_json),
 }
 
 
@@ -148,6 +198,10 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
     With a ``name`` other programs of the user :meth:`open` it, until :func:`carrick.remove_name`; such a queue has no
     descriptor for ``select`` and the like.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        _stand_on_standard(cls)
 
     def __init__(
         self,
@@ -172,8 +226,9 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         if codec not in _CODECS:
             raise ValueError(f"codec {codec!r}; it is one of {', '.join(map(repr, _CODECS))}")
         self._codec = codec
-        self._dumps, self._loads = _CODECS[codec]
+        self._dumps, self._loads = _CODECS[codec]()
         self._pickles = codec == "pickle"
+        self._pickles_bytes_itself = self._dumps is _dumps
 
     def _set(self, queue: _carrick.SharedQueue) -> None:
         self._queue = queue
@@ -205,7 +260,7 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         if self._closed:
             raise ValueError(f"Queue {self!r} is closed")
         self._used = True
-        if self._pickles and type(obj) is bytes and _LARGE <= len(obj) <= _LARGEST:
+        if self._pickles_bytes_itself and type(obj) is bytes and _LARGE <= len(obj) <= _LARGEST:
             self._queue.put_bytes(obj, block, timeout)
             return
         try:
@@ -385,13 +440,17 @@ class _SimpleReader(_Reader):
     def recv(self) -> Any:
         """Wait for an item and take it."""
         try:
-            return self._queue.get(_loads, self.waits)
+            return self._queue.get(self._loads, self.waits)
         except Empty:
             return None
 
 
 class SimpleQueue(_standard.SimpleQueue):  # type: ignore[type-arg]
     """A queue for processes, first in, first out; ``put`` waits when 1 MiB is in it."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        _stand_on_standard(cls)
 
     def __init__(self, *, ctx: Any) -> None:
         self._is_fork_ctx = is_fork(ctx)
@@ -402,6 +461,7 @@ class SimpleQueue(_standard.SimpleQueue):  # type: ignore[type-arg]
         self._reader = _SimpleReader(queue)
         self._writer = _Writer(queue)
         self._poll = self._reader.poll
+        self._dumps, self._loads = _codec_of_pickles()
         self._rlock = _Emptying(self._reader)
 
     def __getstate__(self) -> Any:
@@ -425,12 +485,12 @@ class SimpleQueue(_standard.SimpleQueue):  # type: ignore[type-arg]
     def get(self) -> Any:
         """Wait for an item and take it."""
         self._reader.check_open()
-        return self._queue.get(_loads)
+        return self._queue.get(self._loads)
 
     def put(self, obj: Any) -> None:
         """Put an item at the end."""
         self._writer.check_open()
-        self._queue.put(_dumps(obj))
+        self._queue.put(self._dumps(obj))
 
 
 def __getattr__(name: str) -> Any:
