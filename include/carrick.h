@@ -680,7 +680,8 @@ typedef struct carrick_process_options {
      */
     size_t struct_size;
     /**
-     * The kernel kills it when this process ends, however it does: 0 or 1 (0).
+     * The kernel kills it when this process ends, however it does: 0 or 1 (0). What holds it is a descriptor: a process
+     * that closes all descriptors it finds is held no longer.
      */
     int32_t daemon;
     /**

@@ -4,6 +4,7 @@
 
 mod support;
 
+use carrick::process::{StartOptions, fork};
 use carrick::queue::{Queue, QueueOptions};
 use carrick::{Deadline, Kind};
 use proptest::prelude::*;
@@ -14,7 +15,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-use support::{Test, asleep, named};
+use support::{Test, asleep, eventually, named};
 
 const NEVER: Deadline = Deadline::NEVER;
 
@@ -205,6 +206,43 @@ fn a_crowd_takes_memory_and_gives_it_back() {
     assert!(taken(&queue) < 1 << 20, "{} bytes are kept", taken(&queue));
     queue.put(b"still works", NEVER).unwrap();
     assert_eq!(queue.get(NEVER).unwrap(), b"still works");
+}
+
+/// Has a child killed in the middle of putting a large item.
+fn kill_a_producer(queue: &Queue, large: &[u8]) {
+    loop {
+        let put = |_| i32::from(queue.put(large, NEVER).is_err());
+        let child = fork(StartOptions::default(), put).unwrap();
+        eventually("it has begun", || taken(queue) > 16 << 20);
+        child.kill().unwrap();
+        child.join(NEVER).unwrap();
+        if queue.is_empty().unwrap() {
+            assert!(taken(queue) > 16 << 20);
+            return;
+        }
+        // It was quicker.
+        drop(queue.get(NEVER).unwrap());
+    }
+}
+
+#[test]
+fn what_a_producer_that_is_killed_had_written_is_given_back() {
+    let _test = Test::begin();
+    let large = vec![7; 128 << 20];
+    let queue = unbounded();
+    queue.put(b"before", NEVER).unwrap();
+    assert_eq!(queue.get(NEVER).unwrap(), b"before");
+    let empty = taken(&queue);
+    kill_a_producer(&queue, &large);
+    queue.put(b"after", NEVER).unwrap();
+    assert_eq!((taken(&queue), queue.get(NEVER).unwrap()), (empty, b"after".to_vec()));
+    kill_a_producer(&queue, &large);
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| queue.get(NEVER).unwrap());
+        eventually("who waits has tidied up", || taken(&queue) == empty);
+        queue.put(b"at last", NEVER).unwrap();
+        assert_eq!(waiting.join().unwrap(), b"at last");
+    });
 }
 
 #[test]

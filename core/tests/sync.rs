@@ -463,6 +463,42 @@ fn a_party_killed_at_a_barrier_breaks_it_for_the_others() {
     assert_eq!(unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) }, pid);
 }
 
+#[test]
+fn a_party_killed_at_a_barrier_of_many_breaks_it_for_the_others() {
+    const MANY: u32 = 150;
+    let _test = Test::begin();
+    let (barrier, go) = (Barrier::new(MANY + 2).unwrap(), Event::new().unwrap());
+    let place = barrier.place();
+    let same = Barrier::attach(carrick::sync::Memory::File(place.fd), place.slot).unwrap();
+    // SAFETY: the child only works on shared memory until it is killed.
+    let pid = unsafe { libc::fork() };
+    if pid == 0 {
+        let _ = go.wait(NEVER).and_then(|()| barrier.wait(NEVER).map(drop));
+        // SAFETY: it ends the child without the parent's destructors.
+        unsafe { libc::_exit(1) };
+    }
+    std::thread::scope(|scope| {
+        let waiters: Vec<_> = (0..MANY).map(|_| scope.spawn(|| kind(same.wait(NEVER)))).collect();
+        eventually("all but one wait", || barrier.waiting() == MANY);
+        go.set();
+        eventually("the last one waits", || barrier.waiting() == MANY + 1);
+        // SAFETY: it is our child, which nobody has waited for.
+        unsafe { libc::kill(pid, libc::SIGKILL) };
+        for waiter in waiters {
+            assert_eq!(waiter.join().unwrap(), Kind::Broken);
+        }
+    });
+    // SAFETY: there is no status to write.
+    assert_eq!(unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) }, pid);
+    barrier.reset().unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..=MANY {
+            scope.spawn(|| same.wait(soon()).unwrap());
+        }
+        barrier.wait(soon()).unwrap();
+    });
+}
+
 fn again(fd: impl AsFd) -> OwnedFd {
     fd.as_fd().try_clone_to_owned().unwrap()
 }

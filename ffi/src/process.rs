@@ -59,7 +59,8 @@ pub struct carrick_descriptor {
 pub struct carrick_process_options {
     /// The size of this struct, set by _init.
     pub struct_size: usize,
-    /// The kernel kills it when this process ends, however it does: 0 or 1 (0).
+    /// The kernel kills it when this process ends, however it does: 0 or 1 (0). What holds it is a descriptor: a process
+    /// that closes all descriptors it finds is held no longer.
     pub daemon: i32,
     /// A channel of frames between the two, for carrick_process_start: 0 or 1 (0).
     pub channel: i32,

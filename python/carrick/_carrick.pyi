@@ -186,7 +186,7 @@ class SharedQueue:
     def task_done(self) -> None:
         """Say that a taker is done with an item."""
 
-    def join(self) -> None:
+    def join(self, timeout: float | None = None) -> None:
         """Wait until every item is done."""
 
 @final

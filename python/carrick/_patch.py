@@ -2,9 +2,9 @@
 """Putting carrick's modules in place of the standard ones.
 
 The package ``multiprocessing`` stays CPython's and its leaves are exchanged, ``connection``, ``queues``,
-``synchronize`` and those that start processes: contexts, processes and all who import late find ours. Modules that
-looked them up before are given ours too. Children made by fork inherit all this; those made by spawn and the fork
-server are started with the patch before anything else.
+``shared_memory``, ``synchronize`` and those that start processes: contexts, processes and all who import late find
+ours. Modules that looked them up before are given ours too. Children made by fork inherit all this; those made by
+spawn and the fork server are started with the patch before anything else.
 
 What was imported before is exchanged at once, and all else when it is first imported: a finder before all others
 answers for the names of the standard modules. It lets through who asks for the standard module itself, that is
@@ -30,6 +30,7 @@ LEAVES = (
     "popen_forkserver",
     "popen_spawn_posix",
     "queues",
+    "shared_memory",
     "synchronize",
 )
 """The modules of ``multiprocessing`` that have one of ours below ``carrick.multiprocessing``."""
@@ -72,9 +73,9 @@ def patch(*, hmac_default: str | None = None) -> None:
     """Put carrick's modules in place of the standard library's, in this process and its future children.
 
     ``hmac``, ``queue``, ``socketserver`` and of ``multiprocessing`` the modules ``connection``, ``queues``,
-    ``synchronize``, ``forkserver`` and ``popen_...`` are exchanged; what is imported from them later, and what the
-    package ``multiprocessing`` took from them before, is carrick's. Names that a program imported before stay as
-    they are: call it first. Calling it again does nothing.
+    ``shared_memory``, ``synchronize``, ``forkserver`` and ``popen_...`` are exchanged; what is imported from them
+    later, and what the package ``multiprocessing`` took from them before, is carrick's. Names that a program imported
+    before stay as they are: call it first. Calling it again does nothing.
 
     ``hmac_default`` names the digest that ``hmac.new(key, msg)`` means; None, as in the standard library, makes
     it a TypeError. What names no digest is a ValueError here; to look up one that is not the core's imports hashlib.

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         popen_forkserver,
         popen_spawn_posix,
         queues,
+        shared_memory,
         synchronize,
     )
 
@@ -33,6 +34,7 @@ __all__ = [
     "popen_spawn_posix",
     "queue",
     "queues",
+    "shared_memory",
     "socket",
     "socketserver",
     "synchronize",

@@ -405,8 +405,13 @@ impl SharedQueue {
     }
 
     /// Waits until every item is done.
-    fn join(&self, py: Python<'_>) -> PyResult<()> {
-        waiting(py, || self.queue.join(Deadline::NEVER)).or_raise(py)
+    #[pyo3(signature = (timeout=None))]
+    fn join(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
+        let deadline = seconds(timeout)?;
+        let late = |error: Error| {
+            if error.kind() == Kind::WouldBlock { Error::new(Kind::Timeout, "join") } else { error }
+        };
+        waiting(py, || self.queue.join(deadline)).map_err(late).or_raise(py)
     }
 }
 

@@ -270,6 +270,22 @@ def test_a_queue_that_was_made_for_forks_goes_nowhere_else(method: str, kind: st
     assert ("give it a name and open it there" in str(refused.value)) == (kind != "SimpleQueue")
 
 
+def test_join_has_a_timeout_for_consumers_that_died() -> None:
+    q = multiprocessing.JoinableQueue()
+    q.put("an item")
+    child = os.fork()
+    if child == 0:
+        q.get()
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert q.empty()
+    for timeout in (0, 0.01):
+        with pytest.raises(TimeoutError):
+            q.join(timeout)
+    q.task_done()
+    q.join(timeout=0)
+
+
 def test_join_waits_for_what_is_not_done() -> None:
     ctx = multiprocessing.get_context("fork")
     q = ctx.JoinableQueue()

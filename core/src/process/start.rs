@@ -133,7 +133,8 @@ impl Command {
         self
     }
 
-    /// Has the kernel kill it when this process ends, however it does.
+    /// Has the kernel kill it when this process ends, however it does. What holds it is a descriptor: a program that closes
+    /// all descriptors it finds is held no longer.
     #[must_use]
     pub fn daemon(mut self) -> Self {
         self.daemon = true;
@@ -212,7 +213,8 @@ fn blame(command: &std::process::Command, group: Option<i32>, error: &io::Error)
 /// How [`fork`] and a fork server start a process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StartOptions {
-    /// The kernel kills it when this process ends, however it does.
+    /// The kernel kills it when this process ends, however it does. What holds it is a descriptor: a process that closes
+    /// all descriptors it finds is held no longer.
     pub daemon: bool,
     /// There is a channel of frames between the two.
     pub channel: bool,

@@ -8,7 +8,7 @@ use super::{GET, Held, Queue};
 use crate::error::{Error, Kind, Result};
 use crate::frame::{Body, Slice};
 use crate::sync::wake;
-use crate::sys::thread_mark;
+use crate::sys::{Identity, thread_mark};
 use crate::time::Deadline;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::Ordering;
@@ -143,6 +143,10 @@ impl Queue {
             };
             if deadline.is_now() {
                 return Err(Error::new(Kind::Empty, GET));
+            }
+            if waiting.slept() && head.put.lock.holder().is_some_and(Identity::is_dead) {
+                // Nobody may put any more, and what the dead producer has begun may be large.
+                drop(self.lock_put(head, for_the_lock(deadline))?);
             }
             waiting.for_commit(&head.put, version, GET, deadline)?;
         };

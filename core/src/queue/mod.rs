@@ -37,7 +37,7 @@ use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::name;
 use crate::net::Spin;
-use crate::sync::{Mutex, SLICE, sleep, wake};
+use crate::sync::{Mutex, SLICE, Taken, sleep, wake};
 use crate::sys::{self, Mapping, Wake};
 use crate::time::Deadline;
 use layout::{HEAD, Head, RINGS, size_of_ring};
@@ -252,6 +252,16 @@ impl Queue {
         }
     }
 
+    /// Takes the put side's lock, in the state that a dead holder should have left behind.
+    fn lock_put<'a>(&self, head: &'a Head, patience: Deadline) -> Result<Held<'a>> {
+        let taken = head.put.lock.lock(PUT, patience)?;
+        let held = Held(&head.put.lock);
+        if taken == Taken::FromDead {
+            self.tidy_after_dead(head)?;
+        }
+        Ok(held)
+    }
+
     fn put_once(
         &self,
         head: &Head,
@@ -259,8 +269,7 @@ impl Queue {
         patience: Deadline,
         may_grow: bool,
     ) -> Result<Outcome> {
-        head.put.lock.lock(PUT, patience)?;
-        let held = Held(&head.put.lock);
+        let held = self.lock_put(head, patience)?;
         let outcome = self.put_locked(head, body, may_grow)?;
         drop(held);
         if matches!(outcome, Outcome::Put) {

@@ -202,20 +202,43 @@ impl Queue {
 
     /// A ring of at least twice the size that the stream does not run through now.
     fn next_ring(&self, head: &Head, start: usize, end: usize, need: u64) -> Result<usize> {
-        let mut busy = [false; RINGS];
+        let least = ring_for(need.max(size_of_ring(end) * 2)).unwrap_or(RINGS);
+        Self::unused_rings(head, start, end)?
+            .find(|ring| *ring >= least)
+            .ok_or_else(|| Error::with_detail(Kind::NoMemory, PUT, "the queue holds a TiB"))
+    }
+
+    /// The rings that the stream does not run through, the smallest first. The put side's lock is held.
+    fn unused_rings(head: &Head, start: usize, end: usize) -> Result<impl Iterator<Item = usize>> {
+        let mut used = [false; RINGS];
         let mut ring = start;
         // From the consumers' ring to the producers'; consumers may go on meanwhile, which only frees rings.
         for _ in 0..RINGS {
-            *busy.get_mut(ring).ok_or_else(|| corrupt("a ring"))? = true;
+            *used.get_mut(ring).ok_or_else(|| corrupt("a ring"))? = true;
             if ring == end {
-                let least = ring_for(need.max(size_of_ring(end) * 2)).unwrap_or(RINGS);
-                return (least..RINGS)
-                    .find(|ring| !busy.get(*ring).copied().unwrap_or(true))
-                    .ok_or_else(|| Error::with_detail(Kind::NoMemory, PUT, "the queue holds a TiB"));
+                return Ok(used.into_iter().enumerate().filter_map(|(ring, used)| (!used).then_some(ring)));
             }
             ring = head.exit(ring)?.1;
         }
         Err(corrupt("the chain of rings"))
+    }
+
+    /// Gives back the memory of a ring that a producer entered and did not live to commit. The put side's lock is held.
+    pub(super) fn tidy_after_dead(&self, head: &Head) -> Result<()> {
+        let length = sys::shared_length(self.file.as_fd()).map_err(failed(PUT))?;
+        let ((_, start), (_, end)) = (head.get.read()?, head.put.read()?);
+        for ring in Self::unused_rings(head, start.ring, end.ring)? {
+            if start_of_ring(ring) < length && !self.keeps(ring) {
+                sys::punch_file(&self.file, start_of_ring(ring), size_of_ring(ring)).map_err(failed(PUT))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a ring keeps its memory when the stream leaves it. The smallest one of a queue with a name does, so that
+    /// the stream can always come back to it.
+    fn keeps(&self, ring: usize) -> bool {
+        self.has_name && ring == 0
     }
 
     pub(super) fn get_locked<T>(
@@ -291,9 +314,8 @@ impl Queue {
 
     /// The stream goes on in another ring; the memory of this one is given back. The get side's lock is held.
     fn leave_ring(&self, head: &Head, start: Commit, next: usize) -> Result<()> {
-        // Before the commit, which lets producers use the ring again. The smallest ring of a queue with a name keeps
-        // its memory, so that the stream can always come back to it.
-        if !self.has_name || start.ring != 0 {
+        // Before the commit, which lets producers use the ring again.
+        if !self.keeps(start.ring) {
             sys::punch_file(&self.file, start_of_ring(start.ring), size_of_ring(start.ring))
                 .map_err(failed(GET))?;
         }

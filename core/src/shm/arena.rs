@@ -4,7 +4,7 @@
 //! A child made by fork starts with an empty arena of its own; its parent's slots stay its parent's to hand out. Its
 //! copy of the parent's arena is left alone, because a thread that the child does not have may have held its lock.
 
-use super::segment::{Segment, Shared, Size};
+use super::segment::{HEAD, LARGEST, Segment, Shared, Size};
 use crate::error::{Error, Kind, Result};
 use crate::name;
 use crate::sys;
@@ -19,8 +19,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 /// The first segment; each further one is twice as long as the one before, up to [`LAST`].
 const FIRST: usize = 64 << 10;
 const LAST: usize = 1 << 20;
-/// The segment of one slot with a name.
-const NAMED: usize = 4096;
+/// What the length of a segment is a multiple of that has one slot and those behind it.
+const PAGE: usize = 4096;
 /// Free slots that are kept in mind.
 const REMEMBERED: usize = 4096;
 
@@ -107,7 +107,8 @@ pub(crate) struct Slot<T: Shared> {
     at: NonNull<T>,
     segment: Arc<Segment>,
     index: u32,
-    /// When this process made it: how many forks there had been. `None`: another one made it, or it has a name.
+    /// When this process made it: how many forks there had been. `None`: another one made it, or it has a segment of
+    /// its own.
     made: Option<(u64, u64)>,
     handed_over: AtomicBool,
 }
@@ -131,18 +132,56 @@ impl<T: Shared> Slot<T> {
         Ok(slot)
     }
 
-    /// A new one that other programs of this user find by a name: the first and only slot of a segment of its own.
+    /// The same with so many slots [`behind`](Self::behind) it, or as many as a segment can have, all of zeros.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub(crate) fn with_more(more: usize, operation: &'static str, fill: impl FnOnce(&T)) -> Result<Self> {
+        if more == 0 {
+            return Self::new(operation, fill);
+        }
+        let length = Self::length(more);
+        Self::alone(Segment::new(T::Size::BYTES, length, operation)?, operation, fill)
+    }
+
+    /// The same with a name by which other programs of this user find it.
     ///
     /// # Errors
     /// `Invalid`: no such name is possible; `Os` (EEXIST, EMFILE, ...), `NoMemory`.
-    pub(crate) fn create(name: &str, operation: &'static str, fill: impl FnOnce(&T)) -> Result<Self> {
-        let file = name::nameable(name, NAMED as u64, operation)?;
-        let segment = Arc::new(Segment::over(file, T::Size::BYTES, NAMED, operation)?);
+    pub(crate) fn create(
+        name: &str,
+        more: usize,
+        operation: &'static str,
+        fill: impl FnOnce(&T),
+    ) -> Result<Self> {
+        let length = Self::length(more);
+        let file = name::nameable(name, length as u64, operation)?;
+        let slot = Self::alone(Segment::over(file, T::Size::BYTES, length, operation)?, operation, fill)?;
+        name::give(name, slot.segment.file(), operation)?;
+        Ok(slot)
+    }
+
+    /// The length of a segment for a slot and those behind it.
+    fn length(more: usize) -> usize {
+        let slots = more.saturating_add(1).saturating_mul(T::Size::BYTES);
+        slots.saturating_add(HEAD).min(LARGEST - PAGE).next_multiple_of(PAGE)
+    }
+
+    /// The first slot of a segment of its own.
+    fn alone(segment: Segment, operation: &'static str, fill: impl FnOnce(&T)) -> Result<Self> {
+        let segment = Arc::new(segment);
         Arena::current().state().remember(&segment);
         let slot = Self::over(segment, 0, None, operation)?;
         slot.fill(fill);
-        name::give(name, slot.segment.file(), operation)?;
         Ok(slot)
+    }
+
+    /// The slot so many places behind this one, of the same size; 0 is the next one. `None` where the segment ends.
+    pub(crate) fn behind<U: Shared<Size = T::Size>>(&self, place: usize) -> Option<&U> {
+        let place = u32::try_from(place).ok()?;
+        let at = self.segment.at::<U>(self.index.checked_add(place)?.checked_add(1)?)?;
+        // SAFETY: it is in the segment, which lives as long as this, and is made of atomics, all values of which are valid.
+        Some(unsafe { at.as_ref() })
     }
 
     fn fill(&self, fill: impl FnOnce(&T)) {

@@ -15,6 +15,14 @@ impl<T: Shared> Slot<T> {
         fill(&value);
         Ok(Self(value))
     }
+
+    pub(crate) fn with_more(_more: usize, operation: &'static str, fill: impl FnOnce(&T)) -> Result<Self> {
+        Self::new(operation, fill)
+    }
+
+    pub(crate) fn behind<U: Shared>(&self, _place: usize) -> Option<&U> {
+        None
+    }
 }
 
 impl<T: Shared> Deref for Slot<T> {

@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const MAGIC: u64 = u64::from_le_bytes(*b"carrick\x01");
 /// The first bytes, which are no slot.
-const HEAD: usize = 1024;
+pub(super) const HEAD: usize = 1024;
 /// The largest segment that is mapped; a descriptor from elsewhere may be of anything.
-const LARGEST: u64 = 1 << 30;
+pub(super) const LARGEST: usize = 1 << 30;
 
 /// The size of slots for what is one line of memory.
 pub(crate) struct Small;
@@ -93,7 +93,7 @@ impl Segment {
         let wrong = |what: &str| Error::with_detail(Kind::Invalid, operation, what);
         let no_segment = "the descriptor is of no segment of carrick";
         let length = sys::shared_length(file.as_fd()).map_err(|_| wrong(no_segment))?;
-        let whole = usize::try_from(length).ok().filter(|n| *n >= HEAD && length <= LARGEST);
+        let whole = usize::try_from(length).ok().filter(|n| (HEAD..=LARGEST).contains(n));
         let mut segment = Self::map(file, whole.ok_or_else(|| wrong(no_segment))?, 1, operation)?;
         if segment.head().magic.load(Ordering::SeqCst) != MAGIC {
             return Err(wrong("the memory holds no slots of this version"));

@@ -8,13 +8,17 @@
 //!
 //! # Who arrives
 //! Takes the lock, counts itself and notes its process in a seat; the last one moves the count on. Those who wait look
-//! after each slice whether a process that has arrived is dead, and break the meeting if so. A process that dies
-//! before it arrives is nobody's to know about: that is what deadlines are for.
+//! after each slice whether a process that has arrived is dead, and break the meeting if so. Of many, each looks at
+//! some, beginning at its own place. A process that dies before it arrives is nobody's to know about: that is what
+//! deadlines are for.
+//!
+//! # Many parties
+//! A barrier for more than fit into its slot has slots of seats behind it, in a segment of its own.
 
 use super::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::mutex::{Mutex, Taken};
 use super::park::{Woken, sleep, wake};
-use super::seats::{SEATS, Seats};
+use super::seats::{SEATS, Seat, Seats};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::net::Spin;
@@ -25,6 +29,8 @@ use std::time::Duration;
 const WAIT: &str = "wait at barrier";
 /// How long a party sleeps before it looks whether another one has died.
 const PATIENCE: Duration = Duration::from_millis(100);
+/// How many others it looks at.
+const LOOKS: usize = 16;
 
 #[derive(Default)]
 #[repr(C)]
@@ -47,6 +53,40 @@ unsafe impl Shared for BarrierWords {
     type Size = Large;
     const TAG: u64 = u64::from_le_bytes(*b"ck-barr\x01");
     const NAME: &'static str = "barrier";
+}
+
+/// How many seats are in a slot that has nothing else.
+#[cfg(not(loom))]
+const MORE_SEATS: usize = 63;
+#[cfg(loom)]
+const MORE_SEATS: usize = 1;
+
+/// A slot of seats, behind that of what they belong to, where that one's own do not suffice.
+#[repr(C)]
+struct MoreSeats {
+    _tag: AtomicU64,
+    _line: AtomicU64,
+    seats: [Seat; MORE_SEATS],
+}
+
+// SAFETY: repr(C) of atomics, of 16 and 16 * MORE_SEATS = 1008 bytes, with the tag first; zeros are empty seats.
+unsafe impl Shared for MoreSeats {
+    type Size = Large;
+    const TAG: u64 = u64::from_le_bytes(*b"ck-seat\x01");
+    const NAME: &'static str = "seats";
+}
+
+impl Default for MoreSeats {
+    fn default() -> Self {
+        let seats = std::array::from_fn(|_| Seat::default());
+        Self { _tag: AtomicU64::default(), _line: AtomicU64::default(), seats }
+    }
+}
+
+impl MoreSeats {
+    fn get(&self, index: usize) -> Option<&Seat> {
+        self.seats.get(index)
+    }
 }
 
 /// How a meeting that a party had arrived for has ended.
@@ -92,11 +132,6 @@ impl BarrierWords {
     fn arrived(&self) -> usize {
         usize::try_from(self.arrived.load(Ordering::SeqCst)).unwrap_or(0)
     }
-
-    /// Whether a party that waits is dead.
-    fn has_lost_one(&self) -> bool {
-        self.seats.iter().take(self.arrived()).any(super::seats::Seat::is_of_dead)
-    }
 }
 
 /// The held lock of a barrier.
@@ -136,7 +171,7 @@ impl Barrier {
     /// `Invalid`: none; `Os` (EMFILE, ...), `NoMemory`.
     pub fn new(parties: u32) -> Result<Self> {
         const OPERATION: &str = "make barrier";
-        Slot::new(OPERATION, Self::fill(parties, OPERATION)?).map(Self::over)
+        Slot::with_more(Self::more(parties), OPERATION, Self::fill(parties, OPERATION)?).map(Self::over)
     }
 
     /// The same with a name, by which other programs of this user [`open`](Self::open) it.
@@ -147,7 +182,12 @@ impl Barrier {
     #[cfg(not(loom))]
     pub fn create(name: &str, parties: u32) -> Result<Self> {
         const OPERATION: &str = "create barrier";
-        Slot::create(name, OPERATION, Self::fill(parties, OPERATION)?).map(Self::over)
+        Slot::create(name, Self::more(parties), OPERATION, Self::fill(parties, OPERATION)?).map(Self::over)
+    }
+
+    /// How many slots of seats so many parties need besides.
+    fn more(parties: u32) -> usize {
+        usize::try_from(parties).unwrap_or(usize::MAX).saturating_sub(SEATS).div_ceil(MORE_SEATS)
     }
 
     fn fill(parties: u32, operation: &'static str) -> Result<impl FnOnce(&BarrierWords)> {
@@ -205,7 +245,7 @@ impl Barrier {
         if turn >= parties {
             return Err(Error::with_detail(Kind::Corrupt, WAIT, format!("{turn} of {parties} have arrived")));
         }
-        if let Some(seat) = words.seats.get(words.arrived()) {
+        if let Some(seat) = self.seat(words.arrived()) {
             seat.occupy();
         }
         words.arrived.store(turn + 1, Ordering::SeqCst);
@@ -220,14 +260,27 @@ impl Barrier {
         }
         let meeting = BarrierWords::meeting(words.word.load(Ordering::SeqCst));
         drop(held);
-        match self.wait_for(meeting, deadline) {
+        match self.wait_for(meeting, turn, deadline) {
             Ok(Meeting::Broken) => Err(Error::new(Kind::Broken, WAIT)),
             Ok(_) => Ok(turn),
             Err(error) => self.leave(meeting, turn, error),
         }
     }
 
-    fn wait_for(&self, meeting: u32, deadline: Deadline) -> Result<Meeting> {
+    /// The seat of the party that arrived as this one, from 0.
+    fn seat(&self, turn: usize) -> Option<&Seat> {
+        let Some(more) = turn.checked_sub(SEATS) else { return self.slot.seats.get(turn) };
+        self.slot.behind::<MoreSeats>(more / MORE_SEATS)?.get(more % MORE_SEATS)
+    }
+
+    /// Whether one of some parties that wait, from this place on, is dead.
+    fn has_lost_one(&self, from: usize) -> bool {
+        let arrived = self.slot.arrived();
+        let some = (from..).take(arrived.min(LOOKS)).map(|place| place % arrived);
+        some.filter_map(|place| self.seat(place)).any(Seat::is_of_dead)
+    }
+
+    fn wait_for(&self, meeting: u32, turn: u32, deadline: Deadline) -> Result<Meeting> {
         let words = &*self.slot;
         let over = || Some(words.outcome(meeting)).filter(|outcome| *outcome != Meeting::Waits);
         let mut wait = self.spin.wait();
@@ -236,13 +289,16 @@ impl Barrier {
         }
         interrupt::check(WAIT)?;
         crate::blocking::about_to_block();
+        let mut place = usize::try_from(turn).unwrap_or(0);
         loop {
             if let Some(outcome) = over() {
                 wait.slept();
                 return Ok(outcome);
             }
+            place = place.wrapping_add(LOOKS);
             if sleep(&words.word, u64::from(meeting), PATIENCE, WAIT, deadline)? == Woken::BySlice
-                && (words.has_lost_one() || words.lock.holder().is_some_and(crate::sys::Identity::is_dead))
+                && (self.has_lost_one(place)
+                    || words.lock.holder().is_some_and(crate::sys::Identity::is_dead))
             {
                 let _held = self.lock_surely(WAIT)?;
                 if words.outcome(meeting) == Meeting::Waits {
@@ -262,8 +318,8 @@ impl Barrier {
             Meeting::Waits => {
                 let left = words.arrived().saturating_sub(1);
                 words.arrived.store(u32::try_from(left).unwrap_or(0), Ordering::SeqCst);
-                let mine = words.seats.iter().take(left + 1).find(|seat| seat.is_mine());
-                if let (Some(mine), Some(last)) = (mine, words.seats.get(left)) {
+                let mine = (0..=left).map_while(|place| self.seat(place)).find(|seat| seat.is_mine());
+                if let (Some(mine), Some(last)) = (mine, self.seat(left)) {
                     mine.pass_on(last);
                 }
             }
@@ -313,6 +369,3 @@ impl Barrier {
         self.slot.arrived.load(Ordering::SeqCst)
     }
 }
-
-#[cfg(not(loom))]
-const _: () = assert!(SEATS >= 32, "most barriers have a seat for each party");

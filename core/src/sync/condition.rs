@@ -130,7 +130,7 @@ impl Condition {
     /// `Invalid`: no such name is possible; `Os` (EEXIST: there is one of this name; EMFILE, ...), `NoMemory`.
     #[cfg(not(loom))]
     pub fn create(name: &str) -> Result<Self> {
-        Slot::create(name, "create condition", |_| ()).map(Self::over)
+        Slot::create(name, 0, "create condition", |_| ()).map(Self::over)
     }
 
     fn over(slot: Slot<ConditionWords>) -> Self {

@@ -66,7 +66,7 @@ impl Event {
     /// `Invalid`: no such name is possible; `Os` (EEXIST: there is one of this name; EMFILE, ...), `NoMemory`.
     #[cfg(not(loom))]
     pub fn create(name: &str) -> Result<Self> {
-        Slot::create(name, "create event", |_| ()).map(Self::over)
+        Slot::create(name, 0, "create event", |_| ()).map(Self::over)
     }
 
     fn over(slot: Slot<EventWords>) -> Self {

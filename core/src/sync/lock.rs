@@ -151,7 +151,7 @@ macro_rules! lock_type {
             /// `Invalid`: no such name is possible; `Os` (EEXIST: there is one of this name; EMFILE, ...), `NoMemory`.
             #[cfg(not(loom))]
             pub fn create(name: &str) -> Result<Self> {
-                Slot::create(name, "create lock", |_| ()).map(Self::over)
+                Slot::create(name, 0, "create lock", |_| ()).map(Self::over)
             }
 
             fn over(slot: Slot<LockWords<$recursive>>) -> Self {

@@ -87,7 +87,7 @@ impl Semaphore {
     #[cfg(not(loom))]
     pub fn create(name: &str, value: u32, most: u32) -> Result<Self> {
         const OPERATION: &str = "create semaphore";
-        Slot::create(name, OPERATION, Self::fill(value, most, OPERATION)?).map(Self::over)
+        Slot::create(name, 0, OPERATION, Self::fill(value, most, OPERATION)?).map(Self::over)
     }
 
     fn fill(value: u32, most: u32, operation: &'static str) -> Result<impl FnOnce(&SemaphoreWords)> {

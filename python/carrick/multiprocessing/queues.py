@@ -402,9 +402,13 @@ class JoinableQueue(Queue):
         """Say that an item taken from the queue is done; ValueError when that was said too often."""
         self._queue.task_done()
 
-    def join(self) -> None:
-        """Wait until every item that was put is done."""
-        self._queue.join()
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until every item that was put is done.
+
+        Raises TimeoutError when it is not after ``timeout`` seconds; None is for ever. What a process took that was
+        killed before it called :meth:`task_done` is never done.
+        """
+        self._queue.join(timeout)
 
 
 _PIPE = 1 << 20
