@@ -27,17 +27,17 @@ _KIND = "shared_memory"
 _HAS_TRACK = "track" in (_standard.SharedMemory.__init__.__kwdefaults__ or ())
 
 
-def _with_globals(function: Any, **names: Any) -> Any:
-    """The standard function, for which these names of its module mean something else."""
-    made = FunctionType(function.__code__, vars(_standard) | names, function.__name__, function.__defaults__)
-    made.__kwdefaults__ = function.__kwdefaults__
+def _standard_method(method: Any, **names: Any) -> Any:
+    """The standard function, for which names of its module mean what they do in this one, or what is given."""
+    of_ours = {name: value for name, value in globals().items() if name in vars(_standard)}
+    scope = vars(_standard) | of_ours | names
+    made = FunctionType(method.__code__, scope, method.__name__, method.__defaults__)
+    made.__kwdefaults__ = method.__kwdefaults__
     return made
 
 
-_init_untracked = _with_globals(
-    _standard.SharedMemory.__init__, resource_tracker=SimpleNamespace(register=lambda name, kind: None)
-)
-"""What ``track=False`` does from Python 3.13 on."""
+_SILENT = SimpleNamespace(register=lambda name, kind: None)
+"""A resource tracker that is told nothing: what ``track=False`` means from Python 3.13 on."""
 
 
 class SharedMemory(_standard.SharedMemory):
@@ -56,12 +56,9 @@ class SharedMemory(_standard.SharedMemory):
         self, name: str | None = None, create: bool = False, size: int = 0, *, track: bool | None = None
     ) -> None:
         tracked = bool(create if track is None else track)
-        if _HAS_TRACK:
-            super().__init__(name, create, size, track=tracked)  # type: ignore[call-arg]
-        elif tracked:
-            super().__init__(name, create, size)
-        else:
-            _init_untracked(self, name, create, size)
+        names = {} if tracked or _HAS_TRACK else {"resource_tracker": _SILENT}
+        options = {"track": tracked} if _HAS_TRACK else {}
+        _standard_method(_standard.SharedMemory.__init__, **names)(self, name, create, size, **options)
         # The standard method tells the tracker that a name is gone, whoever told it of the name.
         self._is_balanced = tracked or (_HAS_TRACK and track is not None)
 
@@ -80,14 +77,11 @@ class SharedMemory(_standard.SharedMemory):
             raise
 
 
-_init_list = _with_globals(_standard.ShareableList.__init__, SharedMemory=SharedMemory)
-
-
 class ShareableList(_standard.ShareableList):  # type: ignore[type-arg]
     """A list of a fixed length in a :class:`SharedMemory`; attached to by ``name``."""
 
     def __init__(self, sequence: Iterable[Any] | None = None, *, name: str | None = None) -> None:
-        _init_list(self, sequence, name=name)
+        _standard_method(_standard.ShareableList.__init__)(self, sequence, name=name)
 
 
 def __getattr__(name: str) -> Any:
