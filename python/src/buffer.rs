@@ -8,7 +8,7 @@ use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyBufferError, PyMemoryError, PyOSError, PyTypeError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyMemoryView};
+use pyo3::types::{PyByteArray, PyBytes, PyMemoryView};
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -70,23 +70,30 @@ impl<'a> View<'a> {
     }
 }
 
-/// A bytes object that is being filled.
-pub(crate) struct BytesBody {
-    object: Py<PyBytes>,
+/// An object of bytes that is being filled.
+pub(crate) struct Filling<T> {
+    object: Py<T>,
     memory: *mut u8,
     capacity: usize,
     filled: usize,
 }
 
+/// A bytes object that is being filled.
+pub(crate) type BytesBody = Filling<PyBytes>;
+/// A bytearray that is being filled.
+pub(crate) type ArrayBody = Filling<PyByteArray>;
+
 // SAFETY: the object is referred to by nobody else until it is finished, and its memory is plain bytes.
-unsafe impl Send for BytesBody {}
+unsafe impl<T> Send for Filling<T> {}
+
+fn size(length: usize) -> PyResult<ffi::Py_ssize_t> {
+    ffi::Py_ssize_t::try_from(length)
+        .map_err(|_| PyMemoryError::new_err(format!("a frame of {length} bytes does not fit into memory")))
+}
 
 fn allocate(py: Python<'_>, length: usize) -> PyResult<Py<PyBytes>> {
-    let Ok(length) = ffi::Py_ssize_t::try_from(length) else {
-        return Err(PyMemoryError::new_err(format!("a frame of {length} bytes does not fit into memory")));
-    };
     // SAFETY: a NULL source asks for uninitialised memory.
-    let raw = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), length) };
+    let raw = unsafe { ffi::PyBytes_FromStringAndSize(std::ptr::null(), size(length)?) };
     // SAFETY: raw is a new reference, or NULL with an exception set.
     let object = unsafe { Bound::from_owned_ptr_or_err(py, raw) }?;
     object.cast_into::<PyBytes>().map(Bound::unbind).map_err(Into::into)
@@ -95,6 +102,20 @@ fn allocate(py: Python<'_>, length: usize) -> PyResult<Py<PyBytes>> {
 fn memory_of(object: &Py<PyBytes>) -> *mut u8 {
     // SAFETY: the object is a bytes object, whose memory stays where it is until it is resized.
     unsafe { ffi::PyBytes_AsString(object.as_ptr()) }.cast()
+}
+
+impl ArrayBody {
+    /// Room for `length` bytes.
+    pub(crate) fn array(py: Python<'_>, length: u64) -> PyResult<Self> {
+        let capacity = usize::try_from(length).unwrap_or(usize::MAX);
+        // SAFETY: a NULL source asks for uninitialised memory.
+        let raw = unsafe { ffi::PyByteArray_FromStringAndSize(std::ptr::null(), size(capacity)?) };
+        // SAFETY: raw is a new reference, or NULL with an exception set.
+        let object = unsafe { Bound::from_owned_ptr_or_err(py, raw) }?.cast_into::<PyByteArray>()?;
+        // SAFETY: the object is a bytearray, whose memory stays where it is until it is resized.
+        let memory = unsafe { ffi::PyByteArray_AsString(object.as_ptr()) }.cast();
+        Ok(Self { object: object.unbind(), memory, capacity, filled: 0 })
+    }
 }
 
 /// Lends a descriptor that a Python object owns to the core for one call.
@@ -132,14 +153,16 @@ impl BytesBody {
         let memory = memory_of(&object);
         Ok(Self { object, memory, capacity, filled: 0 })
     }
+}
 
+impl<T> Filling<T> {
     /// The finished object; None when bytes are missing.
-    pub(crate) fn finish(self) -> Option<Py<PyBytes>> {
+    pub(crate) fn finish(self) -> Option<Py<T>> {
         (self.filled == self.capacity).then_some(self.object)
     }
 }
 
-impl Body for BytesBody {
+impl<T> Body for Filling<T> {
     fn room(&mut self, left: u64) -> carrick::Result<&mut [MaybeUninit<u8>]> {
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         let room = (self.capacity - self.filled).min(left);

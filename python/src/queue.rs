@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 use crate::argument::{Truth, number, text_or_none};
-use crate::buffer::{BytesBody, View, get_in_place, take};
+use crate::buffer::{ArrayBody, BytesBody, View, get_in_place, take};
 use crate::connection::seconds;
 use crate::errors::{OrRaise, raise};
 use crate::signals::waiting;
@@ -29,6 +29,8 @@ const QUICK: u64 = 32 << 10;
 const PICKLE_START: &[u8; 3] = b"\x80\x04B";
 const PICKLE_END: &[u8; 2] = b"\x94.";
 const START: u64 = 7;
+/// How an item of a pickle and buffers begins, as the Python module puts it together.
+const BUFFERS: &[u8] = b"\0carrik";
 const AROUND: u64 = 9;
 
 /// A queue of messages in shared memory.
@@ -140,13 +142,24 @@ fn begins(start: &[u8], length: u64) -> bool {
 enum Large {
     /// Probably the pickle of a bytes object.
     Bytes(PickledBytes),
+    /// Probably a pickle and buffers that belong to it.
+    Buffers(ArrayBody),
     Other(BytesBody),
+}
+
+/// What a large item seems to be.
+#[derive(Clone, Copy)]
+enum Shape {
+    Bytes,
+    Buffers,
+    Other,
 }
 
 impl Body for Large {
     fn room(&mut self, left: u64) -> carrick::Result<&mut [MaybeUninit<u8>]> {
         match self {
             Self::Bytes(body) => body.room(left),
+            Self::Buffers(body) => body.room(left),
             Self::Other(body) => body.room(left),
         }
     }
@@ -154,6 +167,7 @@ impl Body for Large {
     fn wrote(&mut self, n: usize) {
         match self {
             Self::Bytes(body) => body.wrote(n),
+            Self::Buffers(body) => body.wrote(n),
             Self::Other(body) => body.wrote(n),
         }
     }
@@ -161,6 +175,7 @@ impl Body for Large {
     fn written(&self) -> &[u8] {
         match self {
             Self::Bytes(body) => body.written(),
+            Self::Buffers(body) => body.written(),
             Self::Other(body) => body.written(),
         }
     }
@@ -233,7 +248,7 @@ impl SharedQueue {
         self.queue.event_fd().or_raise(py).map(|fd| fd.as_raw_fd())
     }
 
-    /// Puts one item.
+    /// Puts one item: bytes, or a list of parts that follow one another.
     #[pyo3(signature = (data, block=Truth(true), timeout=None), text_signature = "($self, data, block=True, timeout=None)")]
     fn put(
         &self,
@@ -242,6 +257,12 @@ impl SharedQueue {
         block: Truth,
         timeout: Option<f64>,
     ) -> PyResult<()> {
+        if let Ok(parts) = data.cast::<PyList>() {
+            let parts: Vec<_> = parts.iter().collect();
+            let views = parts.iter().map(View::get).collect::<PyResult<Vec<_>>>()?;
+            let parts: Vec<_> = views.iter().map(|view| IoSlice::new(view.bytes())).collect();
+            return self.put_parts(py, &parts, block.0, timeout);
+        }
         let view = View::get(data)?;
         self.put_parts(py, &[IoSlice::new(view.bytes())], block.0, timeout)
     }
@@ -291,8 +312,13 @@ impl SharedQueue {
                 Ok(Arrival::Start(_)) => return Err(raise(py, &Error::new(Kind::Corrupt, "get"))),
                 Err(error) if error.kind() == Kind::Buffer && large > QUICK => {
                     let start = start.as_ref().map_or(&[][..], BytesBody::written);
-                    let bytes = begins(start, large - AROUND) && is_unpickler(py, loads)?;
-                    if let Some(object) = self.get_large(py, loads, large, bytes)? {
+                    let shape = match start {
+                        _ if !is_unpickler(py, loads)? => Shape::Other,
+                        BUFFERS => Shape::Buffers,
+                        start if begins(start, large - AROUND) => Shape::Bytes,
+                        _ => Shape::Other,
+                    };
+                    if let Some(object) = self.get_large(py, loads, large, shape)? {
                         return Ok(object);
                     }
                 }
@@ -435,6 +461,13 @@ fn is_unpickler(py: Python<'_>, loads: &Bound<'_, PyAny>) -> PyResult<bool> {
     LOADS.import(py, "pickle", "loads").map(|standard| standard.is(loads))
 }
 
+/// Unpickles an item that begins with [`BUFFERS`].
+fn load_buffers(py: Python<'_>, body: ArrayBody) -> PyResult<Py<PyAny>> {
+    static LOAD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let body = body.finish().ok_or_else(|| raise(py, &Error::new(Kind::Corrupt, "get")))?;
+    LOAD.import(py, "carrick.multiprocessing.queues", "_load_parts")?.call1((body,)).map(Bound::unbind)
+}
+
 fn load(loads: &Bound<'_, PyAny>, body: &Bound<'_, PyBytes>) -> PyResult<Py<PyAny>> {
     loads.call1((body,)).map(Bound::unbind)
 }
@@ -459,18 +492,19 @@ impl SharedQueue {
         put.map_err(over(Kind::Full, "put")).or_raise(py)
     }
 
-    /// Takes an item that was seen to be of this length, and perhaps the pickle of a bytes object; None when another one
-    /// is at the beginning by now. The memory is there before the item is taken.
+    /// Takes an item that was seen to be of this length, and perhaps of this shape; None when another one is at the
+    /// beginning by now. The memory is there before the item is taken.
     fn get_large(
         &self,
         py: Python<'_>,
         loads: &Bound<'_, PyAny>,
         length: u64,
-        bytes: bool,
+        shape: Shape,
     ) -> PyResult<Option<Py<PyAny>>> {
-        let mut room = Some(match bytes {
-            true => Large::Bytes(PickledBytes::new(py, length)?),
-            false => Large::Other(BytesBody::new(py, length)?),
+        let mut room = Some(match shape {
+            Shape::Bytes => Large::Bytes(PickledBytes::new(py, length)?),
+            Shape::Buffers => Large::Buffers(ArrayBody::array(py, length)?),
+            Shape::Other => Large::Other(BytesBody::new(py, length)?),
         });
         let make = |found: u64| {
             let other = || Error::new(Kind::Buffer, "get");
@@ -478,6 +512,7 @@ impl SharedQueue {
         };
         match waiting(py, || self.queue.get_with(make, Deadline::NOW)) {
             Ok(Large::Bytes(body)) => body.load(py, loads).map(Some),
+            Ok(Large::Buffers(body)) => load_buffers(py, body).map(Some),
             Ok(Large::Other(body)) => load(loads, crate::connection::finish(py, body)?.bind(py)).map(Some),
             Err(error) if matches!(error.kind(), Kind::Buffer | Kind::Empty) => Ok(None),
             Err(error) => Err(raise(py, &error)),

@@ -15,11 +15,13 @@ import io
 import operator
 import os
 import pickle
+import struct
 from collections.abc import Callable, Iterable
 from multiprocessing import reduction
 from queue import Empty
 
 from carrick import _carrick
+from carrick._errors import CorruptError
 from carrick._standard import queues as _standard
 from carrick.multiprocessing._handover import check_spawning, is_fork
 
@@ -44,27 +46,86 @@ _LARGE = 16 << 10
 
 _LARGEST = 0xFFFF_FFFF
 
-_picklers: list[tuple[Any, io.BytesIO]] = []
+_BUFFERS = b"\0carrik5"
+"""What an item begins with that is a pickle and the buffers that belong to it (protocol 5, PEP 574)."""
+
+_BUFFER = 32 << 10
+"""From this length on a buffer goes by itself, without being copied into a pickle first. No shorter item has any."""
+
+_ALIGNED = 64
+"""What the place of a buffer in an item is a multiple of."""
+
+_picklers: list[tuple[Any, io.BytesIO, list[memoryview]]] = []
 """Picklers that nobody uses now. Making one takes longer than most pickles."""
 
 
+def _pickler() -> tuple[Any, io.BytesIO, list[memoryview]]:
+    """A pickler, where it writes to, and the large buffers that it leaves out."""
+    buffer, large = io.BytesIO(), []
+
+    def take(part: pickle.PickleBuffer) -> bool:
+        try:
+            view = part.raw()
+        except BufferError:  # Not in one piece: the pickler says so.
+            return True
+        if view.nbytes < _BUFFER:
+            return True
+        large.append(view)
+        return False
+
+    return _ForkingPickler(buffer, 5, True, take), buffer, large
+
+
 def _dumps(obj: Any) -> Any:
+    """The pickle of an object, or a list of parts that are to be put one behind the other."""
     if type(obj) in _PLAIN:
         return pickle.dumps(obj)
     try:
-        pickler, buffer = _picklers.pop()
+        pickler, buffer, large = _picklers.pop()
     except IndexError:
-        buffer = io.BytesIO()
-        pickler = _ForkingPickler(buffer)
+        pickler, buffer, large = _pickler()
     # One that failed is not used again.
     pickler.dump(obj)
-    body = buffer.getvalue()
+    body: Any = buffer.getvalue()
     pickler.clear_memo()
+    if large:
+        return _parts(body, large)
     if len(body) < _LARGE:
         buffer.seek(0)
         buffer.truncate()
-        _picklers.append((pickler, buffer))
+        _picklers.append((pickler, buffer, large))
     return body
+
+
+def _parts(body: bytes, buffers: list[memoryview]) -> list[Any]:
+    """An item of a pickle and buffers: how long each is, the pickle, the buffers."""
+    lengths = [len(body), len(buffers), *(view.nbytes for view in buffers)]
+    parts: list[Any] = [_BUFFERS, struct.pack(f"<{len(lengths)}Q", *lengths), body]
+    place = sum(map(len, parts))
+    for view in buffers:
+        padding = -place % _ALIGNED
+        parts += (bytes(padding), view)
+        place += padding + view.nbytes
+    return parts
+
+
+def _load_parts(body: bytearray) -> Any:
+    """The object of an item of :func:`_parts`. It refers to the buffers where they are."""
+    view, buffers = memoryview(body), []
+    try:
+        length, count = struct.unpack_from("<2Q", body, len(_BUFFERS))
+        lengths = struct.unpack_from(f"<{count}Q", body, len(_BUFFERS) + 16)
+    except struct.error:
+        raise CorruptError("an item with buffers that says no lengths") from None
+    begin = len(_BUFFERS) + 16 + 8 * count
+    place = begin + length
+    for size in lengths:
+        place += -place % _ALIGNED
+        buffers.append(view[place : place + size])
+        place += size
+    if place != len(body):
+        raise CorruptError(f"an item with buffers of {place} bytes that has {len(body)}")
+    return pickle.loads(view[begin : begin + length], buffers=buffers)
 
 
 def _codec_of_pickles() -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
