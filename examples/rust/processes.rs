@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A chapter on processes: starting and joining, isolation, daemons, a lock, a pipe, queues with and without waiting.
+//! A chapter on processes: starting and joining, many, a process as an object, isolation, terminating, tickets under a
+//! lock.
 #![expect(clippy::print_stdout, reason = "an example prints")]
 
 use carrick::process::{Child, StartOptions, fork};
-use carrick::queue::{Queue, QueueOptions};
 use carrick::sync::{Event, Lock};
-use carrick::{Deadline, Error, Kind, Result};
+use carrick::{Deadline, Error, Result};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::process::parent_id;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 const NEVER: Deadline = Deadline::NEVER;
@@ -17,18 +18,50 @@ fn started(body: impl FnOnce() -> Result<i32>) -> Result<Child> {
     fork(StartOptions::default(), |_| body().unwrap_or(2))
 }
 
-fn code(child: &Child) -> Result<i32> {
+/// Waits for the end of a process: its exit code, or the negative number of a signal.
+fn ended(child: &Child) -> Result<i32> {
     Ok(child.join(NEVER)?.code())
 }
 
-fn codes(children: &[Child]) -> Result<Vec<i32>> {
-    children.iter().map(code).collect()
+fn start_and_join() -> Result<()> {
+    let here = std::process::id();
+    let child = started(|| Ok(i32::from(parent_id() != here)))?;
+    let own = u32::try_from(child.pid()).is_ok_and(|there| there != here);
+    let number = if own { "its own" } else { "the same" };
+    println!("start: a process with {number} number, exit code {}", ended(&child)?);
+    Ok(())
 }
 
 fn many() -> Result<()> {
-    let children = [1, 2, 3].map(|number| started(|| Ok(number * number)));
-    let codes = codes(&children.into_iter().collect::<Result<Vec<_>>>()?)?;
-    println!("many: {}", codes.iter().map(i32::to_string).collect::<Vec<_>>().join(" "));
+    let children = (0..10).map(|number| started(|| Ok(number * number))).collect::<Result<Vec<_>>>()?;
+    let codes = children.iter().map(|child| Ok(ended(child)?.to_string())).collect::<Result<Vec<_>>>()?;
+    println!("many: {}", codes.join(" "));
+    Ok(())
+}
+
+/// A process as an object: the object has what it needs, and `run` is what it does.
+trait Process: Sized {
+    fn run(self) -> Result<i32>;
+
+    fn start(self) -> Result<Child> {
+        started(|| self.run())
+    }
+}
+
+struct Sum {
+    x: i32,
+    y: i32,
+}
+
+impl Process for Sum {
+    fn run(self) -> Result<i32> {
+        Ok(self.x + self.y)
+    }
+}
+
+fn as_an_object() -> Result<()> {
+    let child = Sum { x: 1, y: 2 }.start()?;
+    println!("object: 1 + 2 = {}", ended(&child)?);
     Ok(())
 }
 
@@ -36,20 +69,20 @@ fn isolation() -> Result<()> {
     let count = AtomicI32::new(100);
     let child = started(|| {
         count.store(0, Ordering::Relaxed);
-        Ok(0)
+        Ok(count.load(Ordering::Relaxed))
     })?;
-    code(&child)?;
-    println!("isolation: {}", count.into_inner());
+    println!("isolation: {} there, {} here", ended(&child)?, count.into_inner());
     Ok(())
 }
 
-fn daemons() -> Result<()> {
+fn terminate() -> Result<()> {
     let never = Event::new()?;
-    let options = StartOptions { daemon: true, channel: false };
-    let daemon = fork(options, |_| i32::from(never.wait(NEVER).is_err()))?;
-    let alive = if daemon.is_alive() { "alive" } else { "dead" };
-    daemon.terminate()?;
-    println!("daemon: {alive} {}", code(&daemon)?);
+    let child = started(|| never.wait(NEVER).map(|()| 0))?;
+    let state = || if child.is_alive() { "alive" } else { "dead" };
+    let before = state();
+    child.terminate()?; // asks for its end, and does not wait for it
+    let code = ended(&child)?;
+    println!("terminate: {before}, then {} with {code}", state());
     Ok(())
 }
 
@@ -60,6 +93,7 @@ fn tickets_with_a_lock() -> Result<()> {
     let tickets = options.open(std::env::temp_dir()).map_err(wrong)?;
     tickets.write_all_at(b"3", 0).map_err(wrong)?;
     let lock = Lock::new()?;
+    // Who reads, counts and writes must hold the lock.
     let buy = |tickets: &File| {
         let _guard = lock.lock(NEVER)?;
         let mut left = [0];
@@ -70,84 +104,18 @@ fn tickets_with_a_lock() -> Result<()> {
         tickets.write_all_at(&[left[0] - 1], 0).map_err(wrong)?;
         Ok(0)
     };
-    let buyers = (0..6).map(|_| started(|| buy(&tickets))).collect::<Result<Vec<_>>>()?;
-    let codes = codes(&buyers)?;
+    let buyers = (0..10).map(|_| started(|| buy(&tickets))).collect::<Result<Vec<_>>>()?;
+    let codes = buyers.iter().map(ended).collect::<Result<Vec<_>>>()?;
     let of = |wanted| codes.iter().filter(|code| **code == wanted).count();
     println!("tickets: {} sold, {} refused", of(0), of(1));
     Ok(())
 }
 
-fn pipe() -> Result<()> {
-    let options = StartOptions { daemon: false, channel: true };
-    let child = fork(options, |channel| {
-        let shout = || -> Result<()> {
-            let channel = channel.ok_or_else(|| Error::new(Kind::State, "pipe"))?;
-            channel.send(&channel.recv(NEVER)?.to_ascii_uppercase(), NEVER)
-        };
-        i32::from(shout().is_err())
-    })?;
-    let channel = child.channel().ok_or_else(|| Error::new(Kind::State, "pipe"))?;
-    channel.send(b"hello", NEVER)?;
-    println!("pipe: {}", String::from_utf8_lossy(&channel.recv(NEVER)?));
-    code(&child).map(drop)
-}
-
-fn without_waiting() -> Result<()> {
-    let small = Queue::new(QueueOptions { max_items: 1, ..QueueOptions::default() })?;
-    small.put(b"one", Deadline::NOW)?;
-    let full = small.put(b"two", Deadline::NOW).map_err(|error| error.kind()) == Err(Kind::Full);
-    small.get(Deadline::NOW)?;
-    let empty = small.get(Deadline::NOW).map_err(|error| error.kind()) == Err(Kind::Empty);
-    println!("nowait: {}, {}", if full { "full" } else { "room" }, if empty { "empty" } else { "an item" });
-    Ok(())
-}
-
-fn producers_and_consumers() -> Result<()> {
-    let (items, results) = (Queue::new(QueueOptions::default())?, Queue::new(QueueOptions::default())?);
-    let produce = || (0..5).try_for_each(|_| items.put(b"item", NEVER)).map(|()| 0);
-    let consume = || {
-        let mut taken = 0_u8;
-        while !items.get(NEVER)?.is_empty() {
-            taken += 1;
-        }
-        results.put(&[taken], NEVER).map(|()| 0)
-    };
-    let producers = [started(produce)?, started(produce)?];
-    let consumers = [started(consume)?, started(consume)?];
-    codes(&producers)?;
-    items.put(b"", NEVER)?;
-    items.put(b"", NEVER)?;
-    let taken: u8 = results.get(NEVER)?.iter().chain(&results.get(NEVER)?).sum();
-    println!("consumed: {taken}");
-    codes(&consumers).map(drop)
-}
-
-fn joined() -> Result<()> {
-    let tasks = Queue::new(QueueOptions::default())?;
-    let worker = started(|| {
-        loop {
-            let last = tasks.get(NEVER)?.is_empty();
-            tasks.task_done()?;
-            if last {
-                return Ok(0);
-            }
-        }
-    })?;
-    for task in ["task", "task", "task", ""] {
-        tasks.put(task.as_bytes(), NEVER)?;
-    }
-    tasks.join(NEVER)?;
-    println!("joined: {}", code(&worker)?);
-    Ok(())
-}
-
 fn main() -> Result<()> {
+    start_and_join()?;
     many()?;
+    as_an_object()?;
     isolation()?;
-    daemons()?;
-    tickets_with_a_lock()?;
-    pipe()?;
-    without_waiting()?;
-    producers_and_consumers()?;
-    joined()
+    terminate()?;
+    tickets_with_a_lock()
 }

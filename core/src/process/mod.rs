@@ -12,8 +12,9 @@
 //! there for the next child. [`supply`] has the pieces, for who forks by himself.
 //!
 //! # Daemons
-//! [`StartOptions::daemon`] and [`Command::daemon`] make children that do not outlive their parent. The pieces: who calls [`hold_on`] with a descriptor of another process's [`lifeline`] is killed by the kernel when that process
-//! ends, however it does.
+//! [`StartOptions::daemon`] and [`Command::daemon`] make children that do not outlive their parent. A daemon may have
+//! children: its daemons end with it, others outlive it. The pieces: who calls [`hold_on`] with a descriptor of another
+//! process's [`lifeline`] is killed by the kernel when that process ends, however it does.
 #![forbid(unsafe_code)]
 
 mod child;
