@@ -1625,6 +1625,14 @@ carrick_status carrick_lock_release(const struct carrick_lock *lock);
 carrick_status carrick_lock_is_locked(const struct carrick_lock *lock, int32_t *out_is_locked);
 
 /**
+ * The number of the process that holds the lock, at this moment, or 0 if nobody does. A holder that has died holds it
+ * still: who asks the kernel about the number may find no such process, or another one that has it now.
+ * Codes: E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_lock_holder(const struct carrick_lock *lock,
+                                   int32_t *out_pid);
+
+/**
  * Frees this process's handle of a lock; for others it goes on. NULL does nothing. Nobody else may be inside a call on
  * it. Since 0.1.
  */

@@ -203,6 +203,22 @@ pub unsafe extern "C" fn carrick_lock_is_locked(
     })
 }
 
+/// The number of the process that holds the lock, at this moment, or 0 if nobody does. A holder that has died holds it
+/// still: who asks the kernel about the number may find no such process, or another one that has it now.
+/// Codes: E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_lock_holder(lock: *const carrick_lock, out_pid: *mut i32) -> carrick_status {
+    on(lock, "ask lock", |lock| {
+        output(out_pid, "out_pid", "ask lock")?;
+        let holder = match lock {
+            AnyLock::Plain(lock) => lock.holder(),
+            AnyLock::Recursive(lock) => lock.holder(),
+        };
+        write(out_pid, holder.map_or(0, |holder| holder.process.cast_signed()));
+        Ok(())
+    })
+}
+
 /// Frees this process's handle of a lock; for others it goes on. NULL does nothing. Nobody else may be inside a call on
 /// it. Since 0.1.
 #[unsafe(no_mangle)]

@@ -35,16 +35,24 @@ static int locked(const carrick_lock *lock)
     return is;
 }
 
+static pid_t holder(const carrick_lock *lock)
+{
+    int32_t pid = -1;
+    OK(carrick_lock_holder(lock, &pid));
+    return (pid_t)pid;
+}
+
 static void a_lock_has_one_holder(void)
 {
     carrick_lock *lock = NULL;
     OK(carrick_lock_new(NULL, &lock));
-    CHECK(!locked(lock));
+    CHECK(!locked(lock) && holder(lock) == 0);
     OK(carrick_lock_acquire(lock, FOREVER));
-    CHECK(locked(lock));
+    CHECK(locked(lock) && holder(lock) == getpid());
     STATUS(CARRICK_E_WOULD_BLOCK, carrick_lock_acquire(lock, 0));
     STATUS(CARRICK_E_TIMEOUT, carrick_lock_acquire(lock, 1000000));
     OK(carrick_lock_release(lock));
+    CHECK(holder(lock) == 0);
     STATUS(CARRICK_E_INVALID, carrick_lock_release(lock));
     carrick_lock_free(lock);
 }
@@ -55,8 +63,9 @@ static void a_recursive_lock_is_taken_again_by_its_holder(void)
     OK(carrick_lock_acquire(lock, FOREVER));
     OK(carrick_lock_acquire(lock, 0));
     OK(carrick_lock_release(lock));
-    CHECK(locked(lock));
+    CHECK(locked(lock) && holder(lock) == getpid());
     OK(carrick_lock_release(lock));
+    CHECK(holder(lock) == 0);
     STATUS(CARRICK_E_STATE, carrick_lock_release(lock));
     carrick_lock_free(lock);
 }
@@ -79,7 +88,7 @@ static void bad_options_are_refused(void)
     CHECK(lock == NULL && semaphore == NULL && barrier == NULL);
 }
 
-static void killed_holding(const carrick_lock *lock)
+static pid_t killed_holding(const carrick_lock *lock)
 {
     pid_t child = fork();
     CHECK(child >= 0);
@@ -88,15 +97,16 @@ static void killed_holding(const carrick_lock *lock)
         raise(SIGKILL);
     }
     CHECK(WIFSIGNALED(await(child)));
+    return child;
 }
 
 static void the_lock_of_a_killed_holder_is_taken_over(void)
 {
     carrick_lock *lock = make_lock(0, CARRICK_ON_OWNER_DEATH_TAKE_OVER);
-    killed_holding(lock);
-    CHECK(locked(lock));
+    pid_t dead = killed_holding(lock);
+    CHECK(locked(lock) && holder(lock) == dead);
     STATUS(CARRICK_E_OWNER_DIED, carrick_lock_acquire(lock, FOREVER));
-    CHECK(locked(lock));
+    CHECK(locked(lock) && holder(lock) == getpid());
     OK(carrick_lock_release(lock));
     OK(carrick_lock_acquire(lock, 0));
     OK(carrick_lock_release(lock));
