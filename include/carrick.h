@@ -685,7 +685,8 @@ typedef struct carrick_process_options {
      */
     int32_t daemon;
     /**
-     * A channel of frames between the two, for carrick_process_start: 0 or 1 (0).
+     * A channel of frames between the two: 0 or 1 (0). A function has it as an argument, a program by
+     * carrick_process_parent_channel.
      */
     int32_t channel;
     /**
@@ -1793,6 +1794,15 @@ carrick_status carrick_process_fd(const struct carrick_process *process,
  */
 carrick_status carrick_process_take_channel(const struct carrick_process *process,
                                             struct carrick_connection **out_connection);
+
+/**
+ * The channel to the program that started this one with options.channel, which can be had once: out_connection is OWNED,
+ * and has the format multiprocessing. The variable of the environment CARRICK_CHANNEL has the number of its descriptor,
+ * which from here on is closed on exec.
+ * Codes: E_STATE (the parent gave none, or it was taken), E_INVALID (the variable holds no number, or that of something
+ * else), E_OS (EBADF: no descriptor of that number is open), E_NULL. ANY thread. Since 0.1.
+ */
+carrick_status carrick_process_parent_channel(struct carrick_connection **out_connection);
 
 /**
  * Frees the handle; the process goes on, and leaves no zombie behind if this one starts or frees others later. NULL

@@ -6,10 +6,13 @@
 
 mod support;
 
-use carrick::process::{Child, Command, Exit, ForkServer, StartOptions, Task, fork, lifeline};
+use carrick::process::{
+    CHANNEL_VARIABLE, Child, Command, Exit, ForkServer, StartOptions, Task, channel_from_parent, fork,
+    lifeline,
+};
 use carrick::{Deadline, Kind};
 use std::io::Read;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use support::{Test, eventually, in_child, moment, open_fds, soon};
 
@@ -130,8 +133,7 @@ fn a_program_has_what_it_was_given() {
     // Two descriptors that are to have each other's numbers.
     let (mut left, a) = thread_of_life();
     let (mut right, b) = thread_of_life();
-    let number = |fd: &OwnedFd| std::os::fd::AsRawFd::as_raw_fd(fd);
-    let (for_a, for_b) = (number(&b), number(&a));
+    let (for_a, for_b) = (b.as_raw_fd(), a.as_raw_fd());
     let script = format!(
         "printf '%s %s ' \"$VARIABLE\" \"$PWD\"; ps -o pgid=,sid= -p $$ | tr -d '\\n'; \
          printf a >&{for_a}; printf b >&{for_b}"
@@ -154,6 +156,120 @@ fn a_program_has_what_it_was_given() {
     );
     assert_eq!(reads_to_the_end(&mut left), b"a");
     assert_eq!(reads_to_the_end(&mut right), b"b");
+}
+
+/// This program once more, running the test of this name in another role.
+fn again(test: &str, role: &str) -> Command {
+    Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture", "--test-threads=1"])
+        .stdout(std::process::Stdio::null())
+        .env("CARRICK_TEST_ROLE", role)
+}
+
+fn role() -> Option<String> {
+    std::env::var("CARRICK_TEST_ROLE").ok()
+}
+
+#[test]
+fn a_program_has_a_channel_to_the_one_that_started_it() {
+    const NAME: &str = "a_program_has_a_channel_to_the_one_that_started_it";
+    if !in_child(NAME) {
+        return;
+    }
+    let _test = Test::begin();
+    if role().is_some() {
+        let channel = channel_from_parent().unwrap();
+        assert_eq!(channel_from_parent().unwrap_err().kind(), Kind::State);
+        let number: i32 = std::env::var(CHANNEL_VARIABLE).unwrap().parse().unwrap();
+        assert_eq!(channel.transport().fd().unwrap(), number);
+        // Neither the variable nor the descriptor goes to its own children.
+        let script = format!("[ -z \"${CHANNEL_VARIABLE}\" ] && [ ! -e /proc/self/fd/{number} ]");
+        let child = Command::new("bash").args(["-c", &script]).spawn().unwrap();
+        assert_eq!(child.join(soon()).unwrap(), Exit::Code(0));
+        let word = channel.recv(soon()).unwrap();
+        channel.send(&[&word[..], b" again"].concat(), soon()).unwrap();
+        // The parent alone has the other end.
+        assert_eq!(channel.recv(soon()).unwrap_err().kind(), Kind::Eof);
+        std::process::exit(3);
+    }
+    for crowded in [false, true] {
+        let mut command = again(NAME, "program").channel();
+        // The lowest free numbers are those that the channel would have.
+        let (ours, theirs) = thread_of_life();
+        let free = (3..).filter(|number| !open_fds().contains_key(number));
+        for number in free.take(if crowded { 6 } else { 0 }) {
+            command = command.descriptor(theirs.try_clone().unwrap(), number);
+        }
+        drop((ours, theirs));
+        let mut child = command.spawn().unwrap();
+        child.channel().unwrap().send(b"word", soon()).unwrap();
+        assert_eq!(child.channel().unwrap().recv(soon()).unwrap(), b"word again");
+        drop(child.take_channel());
+        assert!(child.channel().is_none());
+        assert_eq!(child.join(soon()).unwrap(), Exit::Code(3));
+    }
+}
+
+#[test]
+fn a_channel_that_ends_with_its_program_says_so() {
+    if !in_child("a_channel_that_ends_with_its_program_says_so") {
+        return;
+    }
+    let _test = Test::begin();
+    let child = sleeps().channel().spawn().unwrap();
+    assert_eq!(child.channel().unwrap().recv(moment()).unwrap_err().kind(), Kind::Timeout);
+    child.kill().unwrap();
+    assert_eq!(child.channel().unwrap().recv(soon()).unwrap_err().kind(), Kind::Eof);
+    assert_eq!(child.join(soon()).unwrap(), Exit::Signal(libc::SIGKILL));
+    // One that cannot be started leaves no end of it.
+    assert_eq!(Command::new("no-such-program").channel().spawn().unwrap_err().os_code(), Some(libc::ENOENT));
+    assert!(
+        sleeps()
+            .spawn()
+            .map(|child| (child.kill(), child.join(soon()), child.channel().is_none()))
+            .unwrap()
+            .2
+    );
+}
+
+#[test]
+fn what_is_no_channel_is_not_taken_for_one() {
+    const NAME: &str = "what_is_no_channel_is_not_taken_for_one";
+    if !in_child(NAME) {
+        return;
+    }
+    let _test = Test::begin();
+    if let Some(role) = role() {
+        // Twice: what was not taken is not noted as taken.
+        for _ in 0..2 {
+            let error = channel_from_parent().unwrap_err();
+            assert_eq!(format!("{:?}", error.kind()), role, "{error}");
+            assert!(error.kind() != Kind::Os || error.os_code() == Some(libc::EBADF), "{error}");
+        }
+        return;
+    }
+    let ends = |value: Option<&str>, role: &str, fd: Option<OwnedFd>| {
+        let mut command = again(NAME, role);
+        if let Some(value) = value {
+            command = command.env(CHANNEL_VARIABLE, value);
+        }
+        if let Some(fd) = fd {
+            command = command.descriptor(fd, 50);
+        }
+        assert_eq!(command.spawn().unwrap().join(soon()).unwrap(), Exit::Code(0), "{value:?}");
+    };
+    ends(None, "State", None);
+    for value in ["", "x", "-1", "3 ", "99999999999"] {
+        ends(Some(value), "Invalid", None);
+    }
+    ends(Some("50"), "Os", None);
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let tcp = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let datagrams = std::os::unix::net::UnixDatagram::pair().unwrap();
+    let file = std::fs::File::open("/dev/null").unwrap();
+    for fd in [listener.into(), tcp.into(), datagrams.0.into(), OwnedFd::from(file)] {
+        ends(Some("50"), "Invalid", Some(fd));
+    }
 }
 
 #[test]
@@ -354,7 +470,7 @@ fn without_descriptors_a_start_fails_and_leaves_nothing() {
     for more in 0..16 {
         support::set_fd_limit(free + more);
         let results = [
-            sleeps().daemon().spawn().map(|child| child.kill().and_then(|()| child.join(soon()))),
+            sleeps().daemon().channel().spawn().map(|child| child.kill().and_then(|()| child.join(soon()))),
             fork(both, |_| pause()).map(|child| child.kill().and_then(|()| child.join(soon()))),
             server.start(b"pause", &[], both).map(|child| child.kill().and_then(|()| child.join(soon()))),
         ];

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Processes: functions and programs.
 
-use crate::boundary::{ask, boundary, fill, on};
+use crate::boundary::{ask, boundary, fill, make, on};
 use crate::connection::carrick_connection;
 use crate::fork_server::{Body, carrick_fork_server};
 use crate::handle::{Handle, free, give, handle, null, opaque};
 use crate::memory::{bytes, flag, items, options, output, text, write};
 use crate::status::carrick_status;
 use crate::stream::lend;
-use carrick::process::{Child, Command, StartOptions, fork};
+use carrick::process::{Child, Command, StartOptions, channel_from_parent, fork};
 use carrick::{Connection, Deadline, Error, Kind, Result, Stream};
 use std::ffi::{CStr, OsStr, c_char};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -62,7 +62,8 @@ pub struct carrick_process_options {
     /// The kernel kills it when this process ends, however it does: 0 or 1 (0). What holds it is a descriptor: a process
     /// that closes all descriptors it finds is held no longer.
     pub daemon: i32,
-    /// A channel of frames between the two, for carrick_process_start: 0 or 1 (0).
+    /// A channel of frames between the two: 0 or 1 (0). A function has it as an argument, a program by
+    /// carrick_process_parent_channel.
     pub channel: i32,
     /// It leads a session of its own, without a terminal, for carrick_process_spawn: 0 or 1 (0).
     pub new_session: i32,
@@ -216,8 +217,8 @@ pub unsafe extern "C" fn carrick_process_spawn(
         }
         let o = self::options(options, carrick_process_options::defaults(), OPERATION)?;
         let invalid = |detail: &str| Error::with_detail(Kind::Invalid, OPERATION, detail);
-        if flag(o.channel, "channel", OPERATION)? || !o.server.is_null() {
-            return Err(invalid("channel and server are for carrick_process_start"));
+        if !o.server.is_null() {
+            return Err(invalid("server is for carrick_process_start"));
         }
         let mut arguments = texts(arguments).into_iter().map(|text| OsStr::from_bytes(text.to_bytes()));
         let program = arguments.next().ok_or_else(|| invalid("there is no program"))?;
@@ -241,6 +242,9 @@ pub unsafe extern "C" fn carrick_process_spawn(
         }
         if flag(o.daemon, "daemon", OPERATION)? {
             command = command.daemon();
+        }
+        if flag(o.channel, "channel", OPERATION)? {
+            command = command.channel();
         }
         if o.stdin_fd != -1 {
             command = command.stdin(copy(o.stdin_fd, OPERATION)?);
@@ -354,6 +358,18 @@ pub unsafe extern "C" fn carrick_process_take_channel(
         write(out_connection, give(channel));
         Ok(())
     })
+}
+
+/// The channel to the program that started this one with options.channel, which can be had once: out_connection is OWNED,
+/// and has the format multiprocessing. The variable of the environment CARRICK_CHANNEL has the number of its descriptor,
+/// which from here on is closed on exec.
+/// Codes: E_STATE (the parent gave none, or it was taken), E_INVALID (the variable holds no number, or that of something
+/// else), E_OS (EBADF: no descriptor of that number is open), E_NULL. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_process_parent_channel(
+    out_connection: *mut *mut carrick_connection,
+) -> carrick_status {
+    make(out_connection, "out_connection", "take the channel from the parent", channel_from_parent)
 }
 
 /// Frees the handle; the process goes on, and leaves no zombie behind if this one starts or frees others later. NULL

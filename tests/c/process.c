@@ -252,12 +252,54 @@ static void a_program_has_what_it_was_given(void)
     options.environment = nothing;
     STATUS(CARRICK_E_INVALID, carrick_process_spawn(shell, &options, &process));
     options = defaults();
-    options.channel = 1;
+    options.channel = 2;
     STATUS(CARRICK_E_INVALID, carrick_process_spawn(shell, &options, &process));
     options = defaults();
     options.daemon = 2;
     STATUS(CARRICK_E_INVALID, carrick_process_spawn(shell, &options, &process));
     close(in[0]), close(in[1]), close(out[0]), close(out[1]);
+}
+
+/* What this program does when it is started as the child of the next test. */
+static int child_of_a_channel(void)
+{
+    carrick_connection *channel = NULL, *again = NULL;
+    uint8_t *data = NULL;
+    size_t len = 0;
+    OK(carrick_process_parent_channel(&channel));
+    STATUS(CARRICK_E_STATE, carrick_process_parent_channel(&again));
+    OK(carrick_connection_recv(channel, FOREVER, &data, &len));
+    OK(carrick_connection_send(channel, data, len, FOREVER));
+    carrick_bytes_free(data, len);
+    carrick_connection_free(channel);
+    return 3;
+}
+
+static void a_program_has_a_channel_to_the_one_that_started_it(void)
+{
+    static const char *program[] = {"/proc/self/exe", "child of a channel", NULL};
+    carrick_process_options options = defaults();
+    carrick_process *process = NULL;
+    carrick_connection *channel = NULL;
+    uint8_t *data = NULL;
+    size_t len = 0;
+    STATUS(CARRICK_E_STATE, carrick_process_parent_channel(&channel));
+    options.channel = 1;
+    OK(carrick_process_spawn(program, &options, &process));
+    OK(carrick_process_take_channel(process, &channel));
+    STATUS(CARRICK_E_STATE, carrick_process_take_channel(process, &channel));
+    OK(carrick_connection_send(channel, (const uint8_t *)"word", 4, FOREVER));
+    OK(carrick_connection_recv(channel, FOREVER, &data, &len));
+    CHECK(len == 4 && memcmp(data, "word", 4) == 0);
+    carrick_bytes_free(data, len);
+    STATUS(CARRICK_E_EOF, carrick_connection_recv(channel, FOREVER, &data, &len));
+    carrick_connection_free(channel);
+    CHECK(ended(process) == 3);
+    CHECK(setenv("CARRICK_CHANNEL", "word", 1) == 0);
+    STATUS(CARRICK_E_INVALID, carrick_process_parent_channel(&channel));
+    CHECK(setenv("CARRICK_CHANNEL", "99", 1) == 0);
+    STATUS(CARRICK_E_OS, carrick_process_parent_channel(&channel));
+    CHECK(carrick_last_os_error() == EBADF);
 }
 
 /* Starts daemons of each kind, which have a copy of descriptor 40, and waits to be killed. */
@@ -391,10 +433,13 @@ int main(int argc, char **argv)
         {"a_function_runs_in_a_fork", a_function_runs_in_a_fork},
         {"a_function_runs_in_a_child_of_a_fork_server", a_function_runs_in_a_child_of_a_fork_server},
         {"a_program_has_what_it_was_given", a_program_has_what_it_was_given},
+        {"a_program_has_a_channel_to_the_one_that_started_it", a_program_has_a_channel_to_the_one_that_started_it},
         {"daemons_end_with_a_parent_that_is_killed", daemons_end_with_a_parent_that_is_killed},
         {"a_fork_server_that_is_killed_is_told", a_fork_server_that_is_killed_is_told},
         {"a_signal_does_not_end_a_join", a_signal_does_not_end_a_join},
         {"a_stopped_child_is_alive_and_can_be_killed", a_stopped_child_is_alive_and_can_be_killed},
     };
+    if (argc > 1 && strcmp(argv[1], "child of a channel") == 0)
+        return child_of_a_channel();
     return run_tests(tests, sizeof tests / sizeof *tests, argc, argv);
 }

@@ -11,18 +11,25 @@
 //! asked how the child ended. A request is one message, so it is never torn, and one that no child has taken is still
 //! there for the next child. [`supply`] has the pieces, for who forks by himself.
 //!
+//! # Channels
+//! Each of the three gives a child a channel of frames where it is asked for one ([`StartOptions::channel`],
+//! [`Command::channel`]): the parent's end is [`Child::channel`], a function gets the other one as an argument, and a program
+//! by [`channel_from_parent`].
+//!
 //! # Daemons
 //! [`StartOptions::daemon`] and [`Command::daemon`] make children that do not outlive their parent. A daemon may have
 //! children: its daemons end with it, others outlive it. The pieces: who calls [`hold_on`] with a descriptor of another
 //! process's [`lifeline`] is killed by the kernel when that process ends, however it does.
 #![forbid(unsafe_code)]
 
+mod channel;
 mod child;
 mod request;
 mod server;
 mod start;
 pub mod supply;
 
+pub use channel::{CHANNEL_VARIABLE, channel_from_parent};
 pub use child::{Child, Exit};
 pub use server::{ForkServer, Task};
 pub use start::{Command, StartOptions, fork};

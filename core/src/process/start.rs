@@ -2,6 +2,7 @@
 //! Ways to start a process: a program, or a function in a fork of this process.
 #![forbid(unsafe_code)]
 
+use super::channel;
 use super::child::Child;
 use crate::error::{Error, Kind, Result};
 use crate::frame::{Connection, Format};
@@ -9,7 +10,7 @@ use crate::net::Stream;
 use crate::sys::{self, Extras, ForkOutcome};
 use std::ffi::OsStr;
 use std::io::{self, Write};
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -35,6 +36,7 @@ pub struct Command {
     group: Option<i32>,
     new_session: bool,
     daemon: bool,
+    channel: bool,
 }
 
 const STARTING: &str = "start a program";
@@ -53,6 +55,7 @@ impl Command {
             group: None,
             new_session: false,
             daemon: false,
+            channel: false,
         }
     }
 
@@ -141,6 +144,28 @@ impl Command {
         self
     }
 
+    /// Gives it a channel of frames to this process: [`Child::channel`], and in the program
+    /// [`channel_from_parent`](super::channel_from_parent).
+    ///
+    /// The program has it as one more descriptor, whose number is in its environment, `CARRICK_CHANNEL`. In Python that is
+    /// `multiprocessing.connection.Connection(int(os.environ["CARRICK_CHANNEL"]))`.
+    ///
+    /// # Example
+    /// ```
+    /// use carrick::{Deadline, process::Command};
+    /// let child = Command::new("bash").args(["-c", r"eval 'printf \\000\\000\\000\\005hello >&'$CARRICK_CHANNEL"]);
+    /// let child = child.channel().spawn()?;
+    /// let channel = child.channel().expect("it was asked for");
+    /// assert_eq!(channel.recv(Deadline::NEVER)?, b"hello");
+    /// child.join(Deadline::NEVER)?;
+    /// # Ok::<(), carrick::Error>(())
+    /// ```
+    #[must_use]
+    pub fn channel(mut self) -> Self {
+        self.channel = true;
+        self
+    }
+
     /// Starts it.
     ///
     /// # Errors
@@ -160,6 +185,7 @@ impl Command {
             }
             self.inner.process_group(group);
         }
+        let channel = self.add_channel()?;
         let lifeline = if self.daemon { Some(sys::lifeline().map_err(failed)?) } else { None };
         if lifeline.is_some() || self.new_session || !self.descriptors.is_empty() {
             let Self { descriptors, new_session, .. } = self;
@@ -171,13 +197,32 @@ impl Command {
         })?;
         let pid = i32::try_from(started.id()).unwrap_or(0);
         match sys::pidfd(pid) {
-            Ok(pidfd) => Ok(Child::own(pid, pidfd, None)),
+            Ok(pidfd) => Ok(Child::own(pid, pidfd, channel)),
             Err(error) => {
                 // Without a descriptor nobody could wait for it with a deadline.
                 let _ = started.kill().and_then(|()| started.wait());
                 Err(failed(error))
             }
         }
+    }
+
+    /// Adds the other end of a channel to what the program gets, where one is asked for. Where none is, the program is not
+    /// to take that of this process for its own.
+    fn add_channel(&mut self) -> Result<Option<Connection<Stream>>> {
+        let variable = channel::CHANNEL_VARIABLE;
+        if !self.channel {
+            let is_given = self.inner.get_envs().any(|(name, _)| name == variable);
+            if !is_given && std::env::var_os(variable).is_some() {
+                self.inner.env_remove(variable);
+            }
+            return Ok(None);
+        }
+        let numbers: Vec<RawFd> = self.descriptors.iter().map(|(_, number)| *number).collect();
+        let (ours, theirs) = channel::pair(&numbers, |e| Error::from_io(&e, STARTING))?;
+        let number = theirs.as_raw_fd();
+        self.inner.env(variable, number.to_string());
+        self.descriptors.push((theirs, number));
+        Ok(Some(Connection::new(ours, Format::MULTIPROCESSING)))
     }
 }
 
