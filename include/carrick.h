@@ -782,6 +782,14 @@ typedef struct carrick_queue_options {
 typedef void (*carrick_item_reader_fn)(void *user_data, const uint8_t *data, size_t data_len);
 
 /**
+ * Has an item that was taken.
+ * Which thread: the one that called carrick_queue_get_many. Concurrent: no. May it block: yes, nobody waits for it.
+ * Forbidden: to free the queue, to leave by longjmp, by an exception or by the thread's end (pthread_cancel). Lifetime:
+ * data until it returns.
+ */
+typedef void (*carrick_item_fn)(void *user_data, const uint8_t *data, size_t data_len);
+
+/**
  * How a stream server works. Fill it with carrick_stream_server_options_init.
  */
 typedef struct carrick_stream_server_options {
@@ -1917,6 +1925,31 @@ carrick_status carrick_queue_get_in_place(const struct carrick_queue *queue,
                                           carrick_item_reader_fn reader,
                                           void *user_data,
                                           int64_t timeout_ns);
+
+/**
+ * Puts items, one for each slice, waiting for room until the timeout, which is for all of them. out_count is how many were
+ * put, those at the beginning, and is written after an error about an item, too. Items of other producers may come
+ * between. A process that is killed in it has put a number of them, from the first one on.
+ * Codes: as carrick_queue_put, about the first item that was not put. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_put_many(const struct carrick_queue *queue,
+                                      const struct carrick_slice *items,
+                                      size_t items_len,
+                                      int64_t timeout_ns,
+                                      size_t *out_count);
+
+/**
+ * Takes what is in the queue, at most max_items, waiting until the timeout for the first one only, and then calls each
+ * for one after the other, in their order. out_count is how many. They are copies, in memory of the library, and in this
+ * process's hands: if it is killed they may all be gone. user_data may be NULL. With max_items 0 it takes none, at once.
+ * Codes: as carrick_queue_get; what stands in the way of a later item is the code of the next call. ANY thread. Since 0.1.
+ */
+carrick_status carrick_queue_get_many(const struct carrick_queue *queue,
+                                      size_t max_items,
+                                      int64_t timeout_ns,
+                                      carrick_item_fn each,
+                                      void *user_data,
+                                      size_t *out_count);
 
 /**
  * How many items are in the queue, at this moment.

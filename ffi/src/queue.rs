@@ -4,7 +4,7 @@
 use crate::boundary::{ask, boundary, fill, make, on, on_any};
 use crate::connection::{carrick_slice, slices};
 use crate::handle::{free, give, null, opaque};
-use crate::memory::{bytes, bytes_mut, flag, give_bytes, options, output, tell_needed, text, write};
+use crate::memory::{self, bytes, bytes_mut, flag, give_bytes, options, output, tell_needed, text, write};
 use crate::status::carrick_status;
 use crate::stream::adopt;
 use carrick::queue::{Queue, QueueOptions};
@@ -243,6 +243,62 @@ pub unsafe extern "C" fn carrick_queue_get_in_place(
         let read = |item: &[u8]| unsafe { reader(user_data, item.as_ptr(), item.len()) };
         // SAFETY: the header has the caller promise what this asks for.
         unsafe { queue.get_in_place(read, Deadline::from_nanos(timeout_ns)) }
+    })
+}
+
+/// Puts items, one for each slice, waiting for room until the timeout, which is for all of them. out_count is how many were
+/// put, those at the beginning, and is written after an error about an item, too. Items of other producers may come
+/// between. A process that is killed in it has put a number of them, from the first one on.
+/// Codes: as carrick_queue_put, about the first item that was not put. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_put_many(
+    queue: *const carrick_queue,
+    items: *const carrick_slice,
+    items_len: usize,
+    timeout_ns: i64,
+    out_count: *mut usize,
+) -> carrick_status {
+    on(queue, "put", |queue| {
+        output(out_count, "out_count", "put")?;
+        let items = memory::items(items, items_len, "put")?;
+        let bodies: Vec<&[u8]> =
+            items.iter().map(|item| bytes(item.data, item.len, "put")).collect::<Result<_>>()?;
+        let put = queue.put_many(&bodies, Deadline::from_nanos(timeout_ns));
+        write(out_count, put.as_ref().map_or_else(|error| error.put, |()| bodies.len()));
+        put.map_err(Error::from)
+    })
+}
+
+/// Has an item that was taken.
+/// Which thread: the one that called carrick_queue_get_many. Concurrent: no. May it block: yes, nobody waits for it.
+/// Forbidden: to free the queue, to leave by longjmp, by an exception or by the thread's end (pthread_cancel). Lifetime:
+/// data until it returns.
+pub type carrick_item_fn =
+    Option<unsafe extern "C" fn(user_data: *mut c_void, data: *const u8, data_len: usize)>;
+
+/// Takes what is in the queue, at most max_items, waiting until the timeout for the first one only, and then calls each
+/// for one after the other, in their order. out_count is how many. They are copies, in memory of the library, and in this
+/// process's hands: if it is killed they may all be gone. user_data may be NULL. With max_items 0 it takes none, at once.
+/// Codes: as carrick_queue_get; what stands in the way of a later item is the code of the next call. ANY thread. Since 0.1.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn carrick_queue_get_many(
+    queue: *const carrick_queue,
+    max_items: usize,
+    timeout_ns: i64,
+    each: carrick_item_fn,
+    user_data: *mut c_void,
+    out_count: *mut usize,
+) -> carrick_status {
+    on(queue, "get", |queue| {
+        output(out_count, "out_count", "get")?;
+        let each = each.ok_or_else(|| null("get", "each"))?;
+        let items = queue.get_many(max_items, Deadline::from_nanos(timeout_ns))?;
+        for item in &items {
+            // SAFETY: the function came with this pointer for this purpose.
+            unsafe { each(user_data, item.as_ptr(), item.len()) };
+        }
+        write(out_count, items.len());
+        Ok(())
     })
 }
 

@@ -67,6 +67,43 @@ static void items_come_out_in_order(void)
     carrick_queue_free(queue);
 }
 
+/* A text that grows. */
+static void append(void *user_data, const uint8_t *data, size_t data_len)
+{
+    char *text = user_data;
+    size_t len = strlen(text);
+    memcpy(text + len, data, data_len);
+    strcpy(text + len + data_len, ";");
+}
+
+static void many_items_are_put_and_taken_at_a_time(void)
+{
+    static const carrick_slice items[4] = {
+        {(const uint8_t *)"one", 3}, {NULL, 0}, {(const uint8_t *)"three", 5}, {(const uint8_t *)"four", 4}};
+    static const carrick_slice bad[2] = {{(const uint8_t *)"good", 4}, {NULL, 1}};
+    carrick_queue *queue = make(3, 100);
+    char text[100] = "";
+    size_t count = 77;
+    STATUS(CARRICK_E_EMPTY, carrick_queue_get_many(queue, 9, 0, append, text, &count));
+    STATUS(CARRICK_E_NULL, carrick_queue_put_many(queue, bad, 2, FOREVER, &count));
+    CHECK(count == 77);
+    STATUS(CARRICK_E_FULL, carrick_queue_put_many(queue, items, 4, 0, &count));
+    CHECK(count == 3);
+    STATUS(CARRICK_E_TIMEOUT, carrick_queue_put_many(queue, items + 3, 1, 1000000, &count));
+    CHECK(count == 0);
+    OK(carrick_queue_get_many(queue, 2, FOREVER, append, text, &count));
+    CHECK(count == 2 && strcmp(text, "one;;") == 0);
+    OK(carrick_queue_put_many(queue, items + 3, 1, FOREVER, &count));
+    CHECK(count == 1);
+    OK(carrick_queue_get_many(queue, 0, FOREVER, append, text, &count));
+    CHECK(count == 0);
+    OK(carrick_queue_get_many(queue, SIZE_MAX, FOREVER, append, text, &count));
+    CHECK(count == 2 && strcmp(text, "one;;three;four;") == 0);
+    OK(carrick_queue_put_many(queue, NULL, 0, FOREVER, &count));
+    CHECK(count == 0);
+    carrick_queue_free(queue);
+}
+
 static void an_item_that_does_not_fit_stays(void)
 {
     carrick_queue *queue = make(0, 0);
@@ -336,6 +373,7 @@ int main(int argc, char **argv)
     static const struct test tests[] = {
 #define TEST(name) {#name, name}
         TEST(items_come_out_in_order),
+        TEST(many_items_are_put_and_taken_at_a_time),
         TEST(an_item_that_does_not_fit_stays),
         TEST(an_item_is_read_where_it_lies),
         TEST(an_item_whose_reader_is_killed_is_the_next_consumers),

@@ -2,7 +2,7 @@
 //! Taking items.
 
 use super::layout::Head;
-use super::stream::{Blocked, Record};
+use super::stream::{Blocked, Record, Run};
 use super::wait::{Waiting, for_the_lock};
 use super::{GET, Held, Queue};
 use crate::error::{Error, Kind, Result};
@@ -40,6 +40,14 @@ impl Drop for Reading<'_> {
     }
 }
 
+/// Memory for a body of so many bytes.
+pub(super) fn room_for(length: u64) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    let no_memory = |_| Error::with_detail(Kind::NoMemory, GET, format!("{length} bytes"));
+    body.try_reserve_exact(length).map_err(no_memory).map(|()| body)
+}
+
 impl Queue {
     /// Takes the item at the beginning, waiting for one until the deadline.
     ///
@@ -48,13 +56,7 @@ impl Queue {
     /// middle of taking), `Closed` (and empty), `NoMemory`, `Interrupted`,
     /// `Corrupt`. In every case nothing was taken.
     pub fn get(&self, deadline: Deadline) -> Result<Vec<u8>> {
-        let make = |length| {
-            let mut body = Vec::new();
-            let length = usize::try_from(length).unwrap_or(usize::MAX);
-            let no_memory = |_| Error::with_detail(Kind::NoMemory, GET, format!("{length} bytes"));
-            body.try_reserve_exact(length).map_err(no_memory).map(|()| body)
-        };
-        self.get_with(make, deadline)
+        self.get_with(room_for, deadline)
     }
 
     /// Like [`get`](Self::get), into the caller's memory; returns the item's length.
@@ -134,9 +136,19 @@ impl Queue {
 
     fn receive<T>(&self, mut receive: impl FnMut(&Record<'_>) -> Result<T>, deadline: Deadline) -> Result<T> {
         let head = self.head()?;
+        self.get_waiting(head, |run| self.take(head, run, &mut receive), deadline)
+    }
+
+    /// Has `take` do its work with the get side's lock held, as soon as there is something to take.
+    pub(super) fn get_waiting<T>(
+        &self,
+        head: &Head,
+        mut take: impl FnMut(Run) -> Result<T>,
+        deadline: Deadline,
+    ) -> Result<T> {
         let mut waiting = Waiting::new(&self.takers);
-        let mut take = || loop {
-            let version = match self.get_once(head, &mut receive, for_the_lock(deadline)) {
+        let mut attempt = || loop {
+            let version = match self.get_once(head, &mut take, for_the_lock(deadline)) {
                 Ok(received) => return Ok(received),
                 Err(Blocked::At(version)) => version,
                 Err(Blocked::Failed(error)) => return Err(error),
@@ -150,7 +162,7 @@ impl Queue {
             }
             waiting.for_commit(&head.put, version, GET, deadline)?;
         };
-        let taken = take();
+        let taken = attempt();
         if taken.is_ok() {
             waiting.succeeded();
         }
@@ -178,17 +190,19 @@ impl Queue {
     /// # Errors
     /// As [`get_with`](Self::get_with) with [`Deadline::NOW`]; `WouldBlock`: somebody is taking.
     pub fn try_get_with<B: Body>(&self, mut make: impl FnMut(u64) -> Result<B>) -> Result<B> {
+        let head = self.head()?;
         let mut receive = |record: &Record<'_>| record.copy_into(make(record.length())?);
-        self.get_once(self.head()?, &mut receive, Deadline::NOW).map_err(|blocked| match blocked {
+        let mut take = |run| self.take(head, run, &mut receive);
+        self.get_once(head, &mut take, Deadline::NOW).map_err(|blocked| match blocked {
             Blocked::At(_) => Error::new(Kind::Empty, GET),
             Blocked::Failed(error) => error,
         })
     }
 
-    fn get_once<T>(
+    pub(super) fn get_once<T>(
         &self,
         head: &Head,
-        receive: &mut impl FnMut(&Record<'_>) -> Result<T>,
+        take: &mut impl FnMut(Run) -> Result<T>,
         patience: Deadline,
     ) -> std::result::Result<T, Blocked> {
         if !head.get.lock.try_lock() {
@@ -196,7 +210,7 @@ impl Queue {
             head.get.lock.lock(GET, patience)?;
         }
         let held = Held(&head.get.lock);
-        let taken = self.get_locked(head, receive);
+        let taken = self.get_locked(head, take);
         if matches!(&taken, Err(Blocked::Failed(error)) if error.kind() == Kind::Forked) {
             // This is the child of a fork in the middle of it: the lock is the parent's.
             std::mem::forget(held);

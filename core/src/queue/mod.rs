@@ -10,6 +10,9 @@
 //! A ring is mapped twice, one after the other, so a record lies in one piece wherever it begins, and a body can be
 //! read where it lies (`get_in_place`).
 //!
+//! Several items at a time (`many`) are the same with one commit for some: a killed process has put, or taken, all of
+//! those or none.
+//!
 //! # Growing
 //! A record that does not fit makes the stream leave its ring for one of at least twice the size, at once and
 //! without copying anything: *exits* in the head say where. Consumers follow, and the memory of a ring that they
@@ -27,11 +30,14 @@
 
 mod get;
 mod layout;
+mod many;
 #[cfg(all(test, loom))]
 mod models;
 mod ring;
 mod stream;
 mod wait;
+
+pub use many::PutManyError;
 
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
@@ -217,13 +223,26 @@ impl Queue {
     /// As [`put`](Self::put).
     pub fn put_vectored(&self, body: &[IoSlice<'_>], deadline: Deadline) -> Result<()> {
         let head = self.head()?;
+        self.put_waiting(head, |may_grow| self.put_locked(head, body, may_grow), deadline)
+    }
+
+    /// Has `put` do its work with the put side's lock held, as soon as there is room.
+    fn put_waiting<T>(
+        &self,
+        head: &Head,
+        mut put: impl FnMut(bool) -> Result<Outcome<T>>,
+        deadline: Deadline,
+    ) -> Result<T> {
         let (mut waiting, mut grace) = (Waiting::new(&self.putters), None);
         let mut may_grow = deadline.is_now();
         loop {
-            match self.put_once(head, body, for_the_lock(deadline), may_grow)? {
-                Outcome::Put => {
+            match self.put_once(head, || put(may_grow), for_the_lock(deadline))? {
+                Outcome::Put(result) => {
                     waiting.succeeded();
-                    return if waiting.slept() { pass_room_on(head) } else { Ok(()) };
+                    if waiting.slept() {
+                        pass_room_on(head)?;
+                    }
+                    return Ok(result);
                 }
                 Outcome::Full(_) if deadline.is_now() => return Err(Error::new(Kind::Full, PUT)),
                 Outcome::Full(version) => {
@@ -245,8 +264,9 @@ impl Queue {
     /// # Errors
     /// As [`put_vectored`](Self::put_vectored) with [`Deadline::NOW`]; `WouldBlock`: somebody is putting.
     pub fn try_put(&self, body: &[IoSlice<'_>]) -> Result<()> {
-        match self.put_once(self.head()?, body, Deadline::NOW, false)? {
-            Outcome::Put => Ok(()),
+        let head = self.head()?;
+        match self.put_once(head, || self.put_locked(head, body, false), Deadline::NOW)? {
+            Outcome::Put(()) => Ok(()),
             Outcome::Full(_) => Err(Error::new(Kind::Full, PUT)),
             Outcome::Crowded(_) => Err(Error::new(Kind::WouldBlock, PUT)),
         }
@@ -262,17 +282,16 @@ impl Queue {
         Ok(held)
     }
 
-    fn put_once(
+    fn put_once<T>(
         &self,
         head: &Head,
-        body: &[IoSlice<'_>],
+        put: impl FnOnce() -> Result<Outcome<T>>,
         patience: Deadline,
-        may_grow: bool,
-    ) -> Result<Outcome> {
+    ) -> Result<Outcome<T>> {
         let held = self.lock_put(head, patience)?;
-        let outcome = self.put_locked(head, body, may_grow)?;
+        let outcome = put()?;
         drop(held);
-        if matches!(outcome, Outcome::Put) {
+        if matches!(outcome, Outcome::Put(_)) {
             if head.put.take_sleepers() {
                 wake(head.put.word(), 1);
             }

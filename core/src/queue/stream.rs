@@ -27,8 +27,8 @@ const RESTART: u64 = u64::MAX;
 const LARGE: u64 = 64 << 10;
 
 /// What became of an attempt to put. The versions are of the get side, to wait on.
-pub(super) enum Outcome {
-    Put,
+pub(super) enum Outcome<T> {
+    Put(T),
     /// The queue has as many items or bytes as it may have.
     Full(u64),
     /// There is no room without taking more memory, and the queue has a good deal already.
@@ -73,6 +73,14 @@ pub(super) fn is_full(head: &Head, length: u64, start: Commit, end: Commit) -> R
 fn free(start: Commit, end: Commit, size: u64) -> Result<u64> {
     let used = if start.ring == end.ring { end.place.checked_sub(start.place) } else { Some(end.place) };
     used.and_then(|used| size.checked_sub(used)).ok_or_else(|| corrupt("a place"))
+}
+
+/// Records in one ring that can be taken: from where the get side is, so many bytes. `end` is where the put side was seen.
+#[derive(Clone, Copy)]
+pub(super) struct Run {
+    pub(super) start: Commit,
+    pub(super) end: Commit,
+    pub(super) left: u64,
 }
 
 /// A body in its ring, which is about to be taken. The get side's lock is held.
@@ -138,12 +146,36 @@ impl Queue {
         sys::reserve_file(&self.file, start_of_ring(ring), size_of_ring(ring)).map_err(failed(PUT))
     }
 
-    pub(super) fn put_locked(&self, head: &Head, body: &[IoSlice<'_>], may_grow: bool) -> Result<Outcome> {
+    pub(super) fn put_locked(
+        &self,
+        head: &Head,
+        body: &[IoSlice<'_>],
+        may_grow: bool,
+    ) -> Result<Outcome<()>> {
         if head.is_closed() {
             return Err(Error::new(Kind::Closed, PUT));
         }
-        let length = body.iter().map(|part| part.len() as u64).sum();
         let (_, end) = head.put.read()?;
+        Ok(match self.write(head, end, body, may_grow)? {
+            Outcome::Put(after) => {
+                head.put.commit(after);
+                Outcome::Put(())
+            }
+            Outcome::Full(version) => Outcome::Full(version),
+            Outcome::Crowded(version) => Outcome::Crowded(version),
+        })
+    }
+
+    /// Writes a body at `end`, which may be past what is committed, and returns where the stream ends after it. It is not
+    /// put before that is committed. The put side's lock is held.
+    pub(super) fn write(
+        &self,
+        head: &Head,
+        end: Commit,
+        body: &[IoSlice<'_>],
+        may_grow: bool,
+    ) -> Result<Outcome<Commit>> {
+        let length = body.iter().map(|part| part.len() as u64).sum();
         let too_large = || Error::with_detail(Kind::FrameTooLarge, PUT, format!("{length} bytes"));
         let need = record(length).ok_or_else(too_large)?;
         let size = size_of_ring(end.ring);
@@ -175,13 +207,12 @@ impl Queue {
             memory.write(at, part);
             at += part.len() as u64;
         }
-        head.put.commit(Commit {
+        Ok(Outcome::Put(Commit {
             ring,
             place: place + need,
             items: end.items.wrapping_add(1),
             bytes: end.bytes.wrapping_add(length),
-        });
-        Ok(Outcome::Put)
+        }))
     }
 
     /// Where a record that is to be at `place` goes: to the ring's beginning if the queue is empty and it fits there.
@@ -244,14 +275,14 @@ impl Queue {
     pub(super) fn get_locked<T>(
         &self,
         head: &Head,
-        receive: &mut impl FnMut(&Record<'_>) -> Result<T>,
+        take: &mut impl FnMut(Run) -> Result<T>,
     ) -> std::result::Result<T, Blocked> {
         let (_, start) = head.get.read()?;
         let seen = head.get.seen()?;
         if seen.ring == start.ring && seen.place > start.place {
             let left = seen.place - start.place;
             if left <= size_of_ring(start.ring) {
-                return Ok(self.take(head, start, seen, left, receive)?);
+                return Ok(take(Run { start, end: seen, left })?);
             }
         }
         for _ in 0..RINGS {
@@ -265,7 +296,7 @@ impl Queue {
             let left = last.checked_sub(start.place).filter(|left| *left <= size_of_ring(start.ring));
             let left = left.ok_or_else(|| corrupt("a place"))?;
             if left > 0 {
-                return Ok(self.take(head, start, end, left, receive)?);
+                return Ok(take(Run { start, end, left })?);
             }
             match next {
                 Some(next) => self.leave_ring(head, start, next)?,
@@ -276,16 +307,23 @@ impl Queue {
         Err(corrupt("the chain of rings").into())
     }
 
-    fn take<T>(
+    /// Takes the item at the beginning of a run.
+    pub(super) fn take<T>(
         &self,
         head: &Head,
-        start: Commit,
-        end: Commit,
-        left: u64,
+        run: Run,
         receive: &mut impl FnMut(&Record<'_>) -> Result<T>,
     ) -> Result<T> {
-        let memory = self.ring(start.ring, GET, false)?;
-        let (mut start, mut left) = (start, left);
+        let (record, rest) = self.first(run)?;
+        let received = receive(&record)?;
+        self.commit_taken(head, rest);
+        Ok(received)
+    }
+
+    /// The record at the beginning of a run, and the run after it.
+    pub(super) fn first(&self, run: Run) -> Result<(Record<'_>, Run)> {
+        let memory = self.ring(run.start.ring, GET, false)?;
+        let Run { mut start, end, mut left } = run;
         let mut length = memory.word(start.place);
         if length == RESTART {
             let place = start.place.next_multiple_of(size_of_ring(start.ring));
@@ -297,19 +335,24 @@ impl Queue {
             length = memory.word(place);
         }
         let bytes = record(length).filter(|bytes| *bytes <= left).ok_or_else(|| corrupt("a length"))?;
-        let received = receive(&Record { memory, place: start.place + WORD, length })?;
         let after = Commit {
             ring: start.ring,
             place: start.place + bytes,
             items: start.items.wrapping_add(1),
             bytes: start.bytes.wrapping_add(length),
         };
-        head.get.commit(after);
-        if left == bytes && start.ring == end.ring && size_of_ring(start.ring) > KEPT {
-            // The item is taken, whatever becomes of this: who takes the next one tries again.
-            let _ = self.shrink(head, after);
+        let record = Record { memory, place: start.place + WORD, length };
+        Ok((record, Run { start: after, end, left: left - bytes }))
+    }
+
+    /// Everything before `rest` is taken. The get side's lock is held.
+    pub(super) fn commit_taken(&self, head: &Head, rest: Run) {
+        head.get.commit(rest.start);
+        let ring = rest.start.ring;
+        if rest.left == 0 && ring == rest.end.ring && size_of_ring(ring) > KEPT {
+            // It is taken, whatever becomes of this: who takes the next item tries again.
+            let _ = self.shrink(head, rest.start);
         }
-        Ok(received)
     }
 
     /// The stream goes on in another ring; the memory of this one is given back. The get side's lock is held.
