@@ -14,11 +14,15 @@ for soak in kills kills_sync; do
     CARRICK_SOAK=$half CARRICK_WATCHDOG=$((half + 60)) timeout --kill-after=10 $((half + 300)) \
         cargo test --quiet --release -p carrick --test "$soak" -- --nocapture --test-threads=1 2>&1 | tee -a "$log"
 done
-shm_after=$(find /dev/shm -maxdepth 1 -name '*carrick*' 2> /dev/null | wc -l)
+left=$(($(find /dev/shm -maxdepth 1 -name '*carrick*' 2> /dev/null | wc -l) - shm_before))
+if [ "$left" -ne 0 ]; then
+    echo "chaos: $left more files of carrick's in /dev/shm than before" >&2
+    exit 1
+fi
 kills=$(grep -oE '[0-9]+ kills' "$log" | awk '{ sum += $1 } END { print sum + 0 }')
 text="$kills processes killed by SIGKILL in $((SECONDS - started)) s: 0 hangs, 0 items lost but those in a killed
 consumer's hands, 0 delivered twice, torn or out of order, 0 locks with two holders, 0 processes left of
-killed parents and fork servers, $((shm_after - shm_before)) files left in /dev/shm."
+killed parents and fork servers, $left files left in /dev/shm."
 echo "$text"
 if [ $# -gt 0 ]; then
     {
@@ -26,8 +30,8 @@ if [ $# -gt 0 ]; then
         echo "# Kill soak"
         echo
         echo "What \`make chaos\` printed on $(date -u +%F), on Linux $(uname -r) with $(nproc) cores. Any hang, loss, double"
-        echo "delivery, torn item, second holder, descriptor or process left behind makes it fail; so this page is written"
-        echo "only when there was none. core/tests/kills.rs and core/tests/kills_sync.rs say what each line means."
+        echo "delivery, torn item, second holder, descriptor, process or file left behind makes it fail; so this page is"
+        echo "written only when there was none. core/tests/kills.rs and core/tests/kills_sync.rs say what each line means."
         echo
         echo "$text"
         echo
