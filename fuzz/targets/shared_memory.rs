@@ -4,6 +4,7 @@
 //! nonsense asks for.
 #![no_main]
 
+use carrick::interrupt::{self, Hook, Verdict};
 use carrick::queue::{Queue, QueueOptions};
 use carrick::sync::{Barrier, Condition, Event, Lock, Memory, Semaphore};
 use carrick::{Deadline, Error, Kind};
@@ -13,6 +14,7 @@ use std::fs::File;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 #[derive(Arbitrary, Debug)]
@@ -48,6 +50,33 @@ struct Stage {
     semaphore: Semaphore,
     event: Event,
     barrier: Barrier,
+}
+
+/// How many more times a call may ask whether to go on waiting.
+static PATIENCE: AtomicU32 = AtomicU32::new(u32::MAX);
+
+struct Impatient;
+
+impl Hook for Impatient {
+    fn signalled(&self) -> Verdict {
+        match PATIENCE.load(Ordering::Relaxed) {
+            u32::MAX => Verdict::Continue,
+            0 => Verdict::Stop,
+            left => {
+                PATIENCE.store(left - 1, Ordering::Relaxed);
+                Verdict::Continue
+            }
+        }
+    }
+}
+
+/// A call without a deadline, that may wait for ever where the nonsense names a process that lives as the holder of a
+/// lock. It is ended when it has looked whether the holder is dead.
+fn with_patience<T>(call: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    PATIENCE.store(2, Ordering::Relaxed);
+    let result = call();
+    PATIENCE.store(u32::MAX, Ordering::Relaxed);
+    result
 }
 
 fn spoil(fd: BorrowedFd<'_>, at: u64, bytes: &[u8]) {
@@ -93,7 +122,7 @@ impl Stage {
             }
             Step::Look => self.queue.len().and(self.queue.bytes()).and(self.queue.unfinished()).map(drop),
             Step::Done => self.queue.task_done(),
-            Step::Close => self.queue.close(),
+            Step::Close => with_patience(|| self.queue.close()),
             Step::Attach => {
                 let again = self.queue.as_fd().try_clone_to_owned().expect("a descriptor");
                 let attached = Queue::attach(again)?;
@@ -107,9 +136,14 @@ impl Stage {
                 self.condition.notify_all();
                 Ok(())
             }
-            Step::Meet if self.barrier.waiting() == 1 => self.barrier.wait(Deadline::NOW).map(drop),
+            Step::Meet if self.barrier.waiting() == 1 => {
+                with_patience(|| self.barrier.wait(Deadline::NOW)).map(drop)
+            }
             Step::Meet => Ok(()),
-            Step::Reset => Ok(()),
+            Step::Reset => {
+                let aborted = with_patience(|| self.barrier.abort());
+                aborted.and(with_patience(|| self.barrier.reset()))
+            }
             Step::Take => self.semaphore.acquire(Deadline::NOW),
             Step::Give(count) => self.semaphore.release_many(count),
             Step::Event => {
@@ -137,6 +171,7 @@ impl Stage {
 }
 
 fuzz_target!(|steps: Vec<Step>| {
+    interrupt::set_hook(&Impatient);
     let Ok(stage) = Stage::new() else { return };
     for step in steps {
         let _ = stage.take(step);
