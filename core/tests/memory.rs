@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Memory that cannot be had: an error, and whatever was there before is as it was. Each test runs in a process of its
-//! own, since a limit on the address space is one for the whole process.
+//! Memory and descriptors that cannot be had: an error, and whatever was there before is as it was. Each test runs in a
+//! process of its own, since the limits are those of the whole process.
 #![expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 mod support;
@@ -9,7 +9,7 @@ use carrick::queue::{Queue, QueueOptions};
 use carrick::sync::{Barrier, Condition, Event, Lock, Semaphore};
 use carrick::{Deadline, Error, Kind};
 use std::os::fd::AsFd;
-use support::{Test, in_child};
+use support::{Test, in_child, open_fds};
 
 const NEVER: Deadline = Deadline::NEVER;
 const MIB: u64 = 1 << 20;
@@ -114,4 +114,29 @@ fn what_there_is_no_memory_for_is_not_made_and_can_be_made_later() {
     });
     make(Condition::new, Condition::notify_all);
     make(|| Barrier::new(1), |barrier| assert_eq!(barrier.wait(Deadline::NOW).unwrap(), 0));
+}
+
+#[test]
+fn without_descriptors_a_queue_cannot_be_made_and_those_there_are_go_on() {
+    if !in_child("without_descriptors_a_queue_cannot_be_made_and_those_there_are_go_on") {
+        return;
+    }
+    let _test = Test::begin();
+    let queue = Queue::new(QueueOptions::default()).unwrap();
+    let before = open_fds();
+    let free = (0..).find(|number| !before.contains_key(number)).unwrap();
+    let whole = support::raise_fd_limit();
+    // For what is in memory, for what a producer rings, and for enough.
+    let outcomes = [0, 1, 2, 3].map(|more| {
+        support::set_fd_limit(u64::try_from(free).unwrap() + more);
+        let made = Queue::new(QueueOptions::default()).and_then(Queue::selectable);
+        queue.put(&[7; 100_000], NEVER).unwrap();
+        assert_eq!(queue.get(NEVER).unwrap(), [7; 100_000]);
+        support::set_fd_limit(whole);
+        let outcome = made.map(drop).map_err(|error| (error.kind(), error.os_code()));
+        assert_eq!(open_fds(), before);
+        outcome
+    });
+    let refused = Err((Kind::Os, Some(libc::EMFILE)));
+    assert_eq!(outcomes, [refused, refused, Ok(()), Ok(())]);
 }
