@@ -427,6 +427,121 @@ static void a_stopped_child_is_alive_and_can_be_killed(void)
     CHECK(ended(process) == -SIGKILL);
 }
 
+/* Executes what the argument says in a shell. */
+static int32_t become_shell(const uint8_t *argument, size_t argument_len, const carrick_connection *channel)
+{
+    char words[200];
+    (void)channel;
+    CHECK(argument_len < sizeof words);
+    memcpy(words, argument, argument_len);
+    words[argument_len] = 0;
+    execl("/bin/sh", "sh", "-c", words, (char *)NULL);
+    return 99;
+}
+
+static void a_child_that_executes_another_program_is_the_same_process(void)
+{
+    carrick_process_options options = defaults();
+    carrick_fork_server *server = NULL;
+    carrick_process *process = NULL;
+    carrick_descriptor descriptors[2];
+    int32_t code = 0, alive = 0;
+    int in[2], out[2], by_server;
+    char byte = 0;
+    adopt_orphans();
+    OK(carrick_fork_server_new(&server));
+    CHECK(pipe(in) == 0 && pipe(out) == 0);
+    CHECK(dup2(in[0], 30) == 30 && dup2(out[1], 31) == 31);
+    descriptors[0].fd = descriptors[0].number = 30;
+    descriptors[1].fd = descriptors[1].number = 31;
+    for (by_server = 0; by_server < 2; by_server++) {
+        if (by_server) {
+            options.server = server;
+            options.descriptors = descriptors;
+            options.descriptors_len = 2;
+        }
+        process = start(become_shell, "printf x >/dev/fd/31; read line </dev/fd/30; exit 5", &options);
+        CHECK(read(out[0], &byte, 1) == 1 && byte == 'x');
+        STATUS(CARRICK_E_TIMEOUT, carrick_process_join(process, 10000000, &code));
+        OK(carrick_process_is_alive(process, &alive));
+        CHECK(alive == 1);
+        CHECK(write(in[1], "y\n", 2) == 2);
+        CHECK(ended(process) == 5);
+    }
+    close(30), close(31), close(in[0]), close(in[1]), close(out[0]), close(out[1]);
+    carrick_fork_server_free(server);
+    bury_orphans();
+}
+
+typedef struct {
+    carrick_lock *lock;
+    carrick_queue *queue;
+} held;
+
+static void execute(void *user_data, const uint8_t *data, size_t data_len)
+{
+    static const char words[] = "printf x >/dev/fd/31; exec sleep 1000";
+    (void)user_data;
+    CHECK(data_len == 4 && memcmp(data, "kept", 4) == 0);
+    (void)become_shell((const uint8_t *)words, sizeof words - 1, NULL);
+}
+
+/* Executes another program with a lock and an item in its hands. */
+static int32_t hold_and_execute(const uint8_t *argument, size_t argument_len, const carrick_connection *channel)
+{
+    held both;
+    (void)channel;
+    CHECK(argument_len == sizeof both);
+    memcpy(&both, argument, sizeof both);
+    OK(carrick_lock_acquire(both.lock, FOREVER));
+    OK(carrick_queue_get_in_place(both.queue, execute, NULL, FOREVER));
+    return 1;
+}
+
+static void who_executes_another_program_holds_its_lock_and_its_item_until_that_ends(void)
+{
+    carrick_process *process = NULL;
+    uint8_t buffer[10];
+    size_t len = 0;
+    char byte = 0;
+    int out[2];
+    held both = {NULL, NULL};
+    OK(carrick_lock_new(NULL, &both.lock));
+    OK(carrick_queue_new(NULL, &both.queue));
+    OK(carrick_queue_put(both.queue, (const uint8_t *)"kept", 4, FOREVER));
+    CHECK(pipe(out) == 0 && dup2(out[1], 31) == 31);
+    OK(carrick_process_start(hold_and_execute, (const uint8_t *)&both, sizeof both, NULL, &process));
+    CHECK(read(out[0], &byte, 1) == 1 && byte == 'x');
+    STATUS(CARRICK_E_TIMEOUT, carrick_lock_acquire(both.lock, 3 * SECOND / 10));
+    STATUS(CARRICK_E_TIMEOUT, carrick_queue_get_into(both.queue, buffer, sizeof buffer, 3 * SECOND / 10, &len));
+    OK(carrick_process_kill(process));
+    STATUS(CARRICK_E_OWNER_DIED, carrick_lock_acquire(both.lock, FOREVER));
+    OK(carrick_queue_get_into(both.queue, buffer, sizeof buffer, FOREVER, &len));
+    CHECK(len == 4 && memcmp(buffer, "kept", 4) == 0);
+    CHECK(ended(process) == -SIGKILL);
+    OK(carrick_lock_release(both.lock));
+    close(31), close(out[0]), close(out[1]);
+    carrick_lock_free(both.lock);
+    carrick_queue_free(both.queue);
+}
+
+static void a_child_has_ended_though_a_child_of_its_own_lives(void)
+{
+    carrick_process *process = NULL;
+    char text[20] = "", byte = 0;
+    int out[2];
+    adopt_orphans();
+    CHECK(pipe(out) == 0 && dup2(out[1], 31) == 31);
+    process = start(become_shell, "sleep 1000 & echo $! >/dev/fd/31", NULL);
+    CHECK(ended(process) == 0);
+    CHECK(read(out[0], text, sizeof text - 1) > 1);
+    CHECK(kill((pid_t)strtol(text, NULL, 10), SIGKILL) == 0);
+    close(31), close(out[1]);
+    bury_orphans();
+    CHECK(read(out[0], &byte, 1) == 0);
+    close(out[0]);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -438,6 +553,11 @@ int main(int argc, char **argv)
         {"a_fork_server_that_is_killed_is_told", a_fork_server_that_is_killed_is_told},
         {"a_signal_does_not_end_a_join", a_signal_does_not_end_a_join},
         {"a_stopped_child_is_alive_and_can_be_killed", a_stopped_child_is_alive_and_can_be_killed},
+        {"a_child_that_executes_another_program_is_the_same_process",
+         a_child_that_executes_another_program_is_the_same_process},
+        {"who_executes_another_program_holds_its_lock_and_its_item_until_that_ends",
+         who_executes_another_program_holds_its_lock_and_its_item_until_that_ends},
+        {"a_child_has_ended_though_a_child_of_its_own_lives", a_child_has_ended_though_a_child_of_its_own_lives},
     };
     if (argc > 1 && strcmp(argv[1], "child of a channel") == 0)
         return child_of_a_channel();

@@ -368,6 +368,39 @@ static void an_item_without_memory_is_neither_put_nor_lost(void)
     carrick_queue_free(queue);
 }
 
+static void without_descriptors_a_queue_cannot_be_made(void)
+{
+    carrick_queue_options options;
+    carrick_queue *first = make(0, 0), *queue = NULL;
+    struct rlimit whole, few;
+    int before = open_descriptors(), lowest = dup(0), more, failures = 0;
+    close(lowest);
+    OK(carrick_queue_options_init(&options));
+    options.selectable = 1;
+    CHECK(getrlimit(RLIMIT_NOFILE, &whole) == 0);
+    few = whole;
+    for (more = 0; more < 3; more++) {
+        carrick_status status;
+        int32_t os_error;
+        few.rlim_cur = (rlim_t)(lowest + more);
+        CHECK(setrlimit(RLIMIT_NOFILE, &few) == 0);
+        status = carrick_queue_new(&options, &queue);
+        os_error = carrick_last_os_error();
+        put(first, "those there are go on");
+        take(first, "those there are go on");
+        CHECK(setrlimit(RLIMIT_NOFILE, &whole) == 0);
+        if (status == CARRICK_OK) {
+            carrick_queue_free(queue);
+        } else {
+            CHECK(status == CARRICK_E_OS && os_error == EMFILE);
+            failures++;
+        }
+        CHECK(open_descriptors() == before);
+    }
+    CHECK(failures == 2);
+    carrick_queue_free(first);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -385,6 +418,7 @@ int main(int argc, char **argv)
         TEST(closing_ends_it_for_all),
         TEST(corrupted_memory_gives_an_error),
         TEST(an_item_without_memory_is_neither_put_nor_lost),
+        TEST(without_descriptors_a_queue_cannot_be_made),
     };
     return run_tests(tests, sizeof tests / sizeof tests[0], argc, argv);
 }

@@ -6,23 +6,29 @@
 #include <signal.h>
 #include <time.h>
 
-/* How long each call waits; a signal comes every millisecond. */
+/* How long each call waits; each of the signals comes every millisecond. */
 #define WAIT (SECOND / 10)
+#define SIGNALS 3
 
-static volatile sig_atomic_t handled;
+static const int signals[SIGNALS] = {SIGUSR1, SIGINT, SIGTERM};
+static volatile sig_atomic_t handled[SIGNALS];
 
 static void handle(int number)
 {
-    (void)number;
-    handled++;
+    int i;
+    for (i = 0; i < SIGNALS; i++)
+        if (signals[i] == number)
+            handled[i]++;
 }
 
-static timer_t ticks;
+static timer_t ticks[SIGNALS];
 
 static void tick(long nanoseconds)
 {
     struct itimerspec every = {{0, nanoseconds}, {0, nanoseconds}};
-    CHECK(timer_settime(ticks, 0, &every, NULL) == 0);
+    int i;
+    for (i = 0; i < SIGNALS; i++)
+        CHECK(timer_settime(ticks[i], 0, &every, NULL) == 0);
 }
 
 /* Without SA_RESTART: every system call that waits ends with EINTR. */
@@ -30,29 +36,40 @@ static void make_ticks(void)
 {
     struct sigevent event;
     struct sigaction action;
+    int i;
     memset(&event, 0, sizeof event);
     memset(&action, 0, sizeof action);
     event.sigev_notify = SIGEV_SIGNAL;
-    event.sigev_signo = SIGUSR1;
     action.sa_handler = handle;
-    CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
-    CHECK(timer_create(CLOCK_MONOTONIC, &event, &ticks) == 0);
+    for (i = 0; i < SIGNALS; i++) {
+        event.sigev_signo = signals[i];
+        CHECK(sigaction(signals[i], &action, NULL) == 0);
+        CHECK(timer_create(CLOCK_MONOTONIC, &event, &ticks[i]) == 0);
+    }
 }
 
-#define GOES_ON(call)                        \
-    do {                                     \
-        handled = 0;                         \
-        tick(1000000);                       \
-        STATUS(CARRICK_E_TIMEOUT, call);     \
-        tick(0);                             \
-        CHECK(handled > 0);                  \
+#define GOES_ON(call)                                      \
+    do {                                                   \
+        handled[0] = handled[1] = handled[2] = 0;          \
+        tick(1000000);                                     \
+        STATUS(CARRICK_E_TIMEOUT, call);                   \
+        tick(0);                                           \
+        CHECK(handled[0] > 0 && handled[1] > 0 && handled[2] > 0); \
     } while (0)
+
+static void never_called(void *user_data, const uint8_t *data, size_t data_len)
+{
+    (void)user_data, (void)data, (void)data_len;
+    CHECK(0);
+}
 
 static void the_calls_of_a_queue_go_on(void)
 {
     carrick_queue_options options;
     carrick_queue *queue = NULL;
     uint8_t byte = 0, *data = NULL;
+    carrick_slice parts[2] = {{(const uint8_t *)"two ", 4}, {(const uint8_t *)"parts", 5}};
+    uint64_t count = 0;
     size_t len = 0;
     make_ticks();
     OK(carrick_queue_options_init(&options));
@@ -60,8 +77,13 @@ static void the_calls_of_a_queue_go_on(void)
     OK(carrick_queue_new(&options, &queue));
     GOES_ON(carrick_queue_get(queue, WAIT, &data, &len));
     GOES_ON(carrick_queue_get_into(queue, &byte, 1, WAIT, &len));
+    GOES_ON(carrick_queue_get_in_place(queue, never_called, NULL, WAIT));
     OK(carrick_queue_put(queue, &byte, 1, FOREVER));
     GOES_ON(carrick_queue_put(queue, &byte, 1, WAIT));
+    GOES_ON(carrick_queue_put_vectored(queue, parts, 2, WAIT));
+    /* Nothing was put. */
+    OK(carrick_queue_len(queue, &count));
+    CHECK(count == 1);
     GOES_ON(carrick_queue_join(queue, WAIT));
     OK(carrick_queue_get(queue, FOREVER, &data, &len));
     CHECK(len == 1);
