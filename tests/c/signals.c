@@ -48,14 +48,16 @@ static void make_ticks(void)
     }
 }
 
-#define GOES_ON(call)                                      \
-    do {                                                   \
-        handled[0] = handled[1] = handled[2] = 0;          \
-        tick(1000000);                                     \
-        STATUS(CARRICK_E_TIMEOUT, call);                   \
-        tick(0);                                           \
+#define GOES_ON_TO(wanted, call)                                   \
+    do {                                                           \
+        handled[0] = handled[1] = handled[2] = 0;                  \
+        tick(1000000);                                             \
+        STATUS(wanted, call);                                      \
+        tick(0);                                                   \
         CHECK(handled[0] > 0 && handled[1] > 0 && handled[2] > 0); \
     } while (0)
+
+#define GOES_ON(call) GOES_ON_TO(CARRICK_E_TIMEOUT, call)
 
 static void never_called(void *user_data, const uint8_t *data, size_t data_len)
 {
@@ -120,11 +122,48 @@ static void waits_for_locks_and_what_is_built_of_them_go_on(void)
     carrick_lock_free(lock);
 }
 
+static void the_calls_of_streams_and_connections_go_on(void)
+{
+    enum { LARGE = 16 << 20 };
+    carrick_stream *left = NULL, *right = NULL, *accepted = NULL;
+    carrick_connection *connection = NULL;
+    carrick_listener *listener = NULL;
+    carrick_datagram *datagram = NULL;
+    uint8_t byte = 0, *data = NULL, *large = calloc(1, LARGE);
+    char address[100];
+    size_t len = 0, address_len = 0;
+    uint64_t length = 0;
+    int32_t ready = 1;
+    CHECK(large != NULL);
+    make_ticks();
+    OK(carrick_stream_pair(&left, &right));
+    OK(carrick_connection_new(left, NULL, &connection));
+    GOES_ON(carrick_stream_recv(right, &byte, 1, WAIT, &len));
+    GOES_ON_TO(CARRICK_OK, carrick_stream_wait_readable(right, WAIT, &ready));
+    CHECK(ready == 0);
+    GOES_ON(carrick_connection_recv(connection, WAIT, &data, &len));
+    GOES_ON(carrick_connection_recv_into(connection, &byte, 1, WAIT, &len));
+    GOES_ON(carrick_connection_next_length(connection, WAIT, &length));
+    GOES_ON(carrick_stream_send_all(right, large, LARGE, WAIT));
+    GOES_ON(carrick_connection_send(connection, large, LARGE, WAIT));
+    OK(carrick_listener_bind(CARRICK_TEXT("127.0.0.1:0"), NULL, &listener));
+    GOES_ON(carrick_listener_accept(listener, WAIT, &accepted));
+    OK(carrick_datagram_bind(CARRICK_TEXT("127.0.0.1:0"), &datagram));
+    GOES_ON(carrick_datagram_recv_from(datagram, &byte, 1, WAIT, &len, address, sizeof address, &address_len));
+    carrick_datagram_free(datagram);
+    carrick_listener_free(listener);
+    carrick_connection_free(connection);
+    carrick_stream_free(left);
+    carrick_stream_free(right);
+    free(large);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         {"the_calls_of_a_queue_go_on", the_calls_of_a_queue_go_on},
         {"waits_for_locks_and_what_is_built_of_them_go_on", waits_for_locks_and_what_is_built_of_them_go_on},
+        {"the_calls_of_streams_and_connections_go_on", the_calls_of_streams_and_connections_go_on},
     };
     return run_tests(tests, sizeof tests / sizeof *tests, argc, argv);
 }
