@@ -49,6 +49,21 @@ print("ready", flush=True)
 assert right.recv() == "done"
 left.close(); right.close()
 """,
+    "send of a connection": """
+left, right = connection.Pipe()
+data = bytes(8 << 20)
+released(right.recv)
+print("ready", flush=True)
+left.send(data)
+left.close(); right.close()
+""",
+    "wait for connections": """
+left, right = connection.Pipe()
+released(lambda: left.send("done"))
+print("ready", flush=True)
+assert connection.wait([right]) == [right]
+left.close(); right.close()
+""",
     "poll of a connection": """
 left, right = connection.Pipe()
 released(lambda: left.send("done"))
@@ -147,6 +162,24 @@ released(lambda: q.put("done"))
 print("ready", flush=True)
 assert q.get() == "done"
 """,
+    "get of a LifoQueue for threads": """
+q = queue.LifoQueue()
+released(lambda: q.put("done"))
+print("ready", flush=True)
+assert q.get() == "done"
+""",
+    "get of a PriorityQueue for threads": """
+q = queue.PriorityQueue()
+released(lambda: q.put("done"))
+print("ready", flush=True)
+assert q.get() == "done"
+""",
+    "get of a SimpleQueue for threads": """
+q = queue.SimpleQueue()
+released(lambda: q.put("done"))
+print("ready", flush=True)
+assert q.get() == "done"
+""",
     "get of a queue with a timeout": """
 q = multiprocessing.Queue()
 released(lambda: q.put("done"))
@@ -165,6 +198,12 @@ released(lambda: q.put(b"done"))
 print("ready", flush=True)
 assert q.get_in_place(bytes) == b"done"
 """,
+    "recv of a queue's reader": """
+q = multiprocessing.Queue()
+released(lambda: q.put("done"))
+print("ready", flush=True)
+assert q._reader.recv() == "done"
+""",
     "poll of a queue's reader": """
 q = multiprocessing.Queue()
 released(lambda: q.put("done"))
@@ -178,6 +217,20 @@ released(q.get)
 print("ready", flush=True)
 q.put(2)
 """,
+    "put of a full queue with a timeout": """
+q = multiprocessing.Queue(1)
+q.put(1)
+released(q.get)
+print("ready", flush=True)
+q.put(2, timeout=60)
+""",
+    "put_many into a full queue": """
+q = multiprocessing.Queue(1)
+q.put(1)
+released(lambda: (q.get(), q.get()))
+print("ready", flush=True)
+q.put_many([2, 3])
+""",
     "put of a full SimpleQueue": """
 q = multiprocessing.SimpleQueue()
 q.put(bytes(2 << 20))
@@ -187,6 +240,20 @@ q.put(2)
 """,
     "put of a full queue for threads": """
 q = queue.Queue(1)
+q.put(1)
+released(q.get)
+print("ready", flush=True)
+q.put(2)
+""",
+    "put of a full LifoQueue for threads": """
+q = queue.LifoQueue(1)
+q.put(1)
+released(q.get)
+print("ready", flush=True)
+q.put(2)
+""",
+    "put of a full PriorityQueue for threads": """
+q = queue.PriorityQueue(1)
 q.put(1)
 released(q.get)
 print("ready", flush=True)
@@ -213,6 +280,13 @@ released(lock.release)
 print("ready", flush=True)
 lock.acquire()
 """,
+    "acquire of a lock with a timeout": """
+lock = multiprocessing.Lock()
+lock.acquire()
+released(lock.release)
+print("ready", flush=True)
+assert lock.acquire(timeout=60)
+""",
     "acquire of an RLock": """
 lock, held, go = multiprocessing.RLock(), threading.Event(), threading.Event()
 def hold():
@@ -226,11 +300,30 @@ print("ready", flush=True)
 lock.acquire()
 lock.release()
 """,
+    "acquire of an RLock with a timeout": """
+lock, held, go = multiprocessing.RLock(), threading.Event(), threading.Event()
+def hold():
+    with lock:
+        held.set()
+        go.wait()
+threading.Thread(target=hold, daemon=True).start()
+held.wait()
+released(go.set)
+print("ready", flush=True)
+assert lock.acquire(timeout=60)
+lock.release()
+""",
     "acquire of a semaphore": """
 semaphore = multiprocessing.Semaphore(0)
 released(semaphore.release)
 print("ready", flush=True)
 semaphore.acquire()
+""",
+    "acquire of a semaphore with a timeout": """
+semaphore = multiprocessing.Semaphore(0)
+released(semaphore.release)
+print("ready", flush=True)
+assert semaphore.acquire(timeout=60)
 """,
     "acquire of a bounded semaphore": """
 semaphore = multiprocessing.BoundedSemaphore(1)
@@ -248,6 +341,18 @@ released(notify)
 condition.acquire()
 print("ready", flush=True)
 assert condition.wait()
+condition.release()
+""",
+    "wait of a condition of a lock, with a timeout": """
+lock = multiprocessing.Lock()
+condition = multiprocessing.Condition(lock)
+def notify():
+    with condition:
+        condition.notify()
+released(notify)
+condition.acquire()
+print("ready", flush=True)
+assert condition.wait(60)
 condition.release()
 """,
     "wait_for of a condition": """
@@ -283,4 +388,101 @@ join_of("spawn")
     "join of a process by forkserver": """
 join_of("forkserver")
 """,
+}
+
+# What must hold where a handler's exception has ended the call: nothing was put or taken, and a condition's lock is held
+# again. `elsewhere` is what a call on another thread returns.
+ELSEWHERE = """
+def elsewhere(call):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(call()))
+    thread.start()
+    thread.join()
+    return results[0]
+"""
+
+_EMPTY = """
+assert q.qsize() == 0
+q.put("next")
+assert q.get() == "next"
+"""
+_EMPTY_SIMPLE = """
+assert q.empty()
+q.put("next")
+assert q.get() == "next" and q.empty()
+"""
+_FULL = """
+assert q.qsize() == 1 and q.full()
+assert q.get() == 1 and q.empty()
+"""
+_UNFINISHED = """
+assert q.qsize() == q.unfinished_tasks == 1
+"""
+_HELD = """
+assert not lock.acquire(False)
+lock.release()
+assert lock.acquire(False)
+"""
+_HELD_BY_THE_OTHER = """
+assert not lock.acquire(False)
+go.set()
+lock.acquire()
+lock.release()
+assert elsewhere(lambda: lock.acquire(False))
+"""
+_NO_UNIT = """
+assert semaphore.get_value() == 0
+semaphore.release()
+assert semaphore.acquire(False)
+"""
+_HELD_AGAIN = """
+assert not elsewhere(lambda: condition.acquire(False))
+condition.notify()
+condition.release()
+assert elsewhere(lambda: condition.acquire(False))
+"""
+_NOT_TAKEN = """
+left.send("next")
+assert right.recv() == "next"
+"""
+
+UNCHANGED = {
+    "recv of a connection": _NOT_TAKEN,
+    "poll of a connection": _NOT_TAKEN,
+    "wait for connections": _NOT_TAKEN,
+    "get of a queue": _EMPTY,
+    "get of a SimpleQueue": _EMPTY_SIMPLE,
+    "get of a queue for threads": _EMPTY,
+    "get of a LifoQueue for threads": _EMPTY,
+    "get of a PriorityQueue for threads": _EMPTY,
+    "get of a SimpleQueue for threads": _EMPTY_SIMPLE,
+    "get of a queue with a timeout": _EMPTY,
+    "get_many of a queue": _EMPTY,
+    "get_in_place of a queue": _EMPTY.replace('"next"', 'b"next"'),
+    "recv of a queue's reader": _EMPTY,
+    "poll of a queue's reader": _EMPTY,
+    "put of a full queue": _FULL,
+    "put of a full queue with a timeout": _FULL,
+    "put_many into a full queue": _FULL,
+    "put of a full SimpleQueue": "assert len(q.get()) == 2 << 20 and q.empty()",
+    "put of a full queue for threads": _FULL,
+    "put of a full LifoQueue for threads": _FULL,
+    "put of a full PriorityQueue for threads": _FULL,
+    "join of a queue": """
+assert q.qsize() == 1
+q.task_done()
+q.join()
+""",
+    "join of a queue for threads": _UNFINISHED,
+    "acquire of a lock": _HELD,
+    "acquire of a lock with a timeout": _HELD,
+    "acquire of an RLock": _HELD_BY_THE_OTHER,
+    "acquire of an RLock with a timeout": _HELD_BY_THE_OTHER,
+    "acquire of a semaphore": _NO_UNIT,
+    "acquire of a semaphore with a timeout": _NO_UNIT,
+    "acquire of a bounded semaphore": _NO_UNIT,
+    "wait of a condition": _HELD_AGAIN,
+    "wait of a condition of a lock, with a timeout": _HELD_AGAIN,
+    "wait_for of a condition": _HELD_AGAIN,
+    "wait of an event": "assert not event.is_set()",
 }

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,18 @@ def asleep(background: Background) -> None:
             if stat.read().rpartition(")")[2].split()[0] == "S":
                 return
         os.sched_yield()
+
+
+def wait_until_asleep(pid: int) -> None:
+    """Wait until the main thread of a process sleeps in the kernel: nothing else tells that it waits."""
+    limit = time.monotonic() + WAIT
+    while time.monotonic() < limit:
+        with open(f"/proc/{pid}/task/{pid}/stat", encoding="ascii") as stat:
+            state = stat.read().rpartition(")")[2].split()[0]
+        if state == "S":
+            return
+        os.sched_yield()
+    raise AssertionError("the program does not wait")
 
 
 @contextlib.contextmanager
