@@ -148,3 +148,40 @@ def start_daemons(connection: Any, explicit: bool, method: str, in_thread: bool,
         os._exit(0)
     connection.send((pids, pid))
     signal.pause()
+
+
+def block(connection: Any, call: str, thing: Any) -> None:
+    """Send the number of this process, and wait for ever in a call."""
+    connection.send([os.getpid()])
+    if call == "get":
+        thing.get()
+    elif call == "acquire":
+        thing.acquire()
+    else:
+        time.sleep(1000)
+
+
+def branch(connection: Any, explicit: bool, method: str, queue: Any, lock: Any, deeper: int) -> None:
+    """Start a process for each call to wait in, and one that does the same again, ``deeper`` times.
+
+    Sends the numbers of all; waits for the first one's end.
+    """
+    module: Any
+    if explicit:
+        import carrick.multiprocessing as module
+    else:
+        import multiprocessing as module
+    context = module.get_context(method)
+    reading, writing = module.Pipe(duplex=False)
+    children = [
+        (block, (writing, call, thing)) for call, thing in (("get", queue), ("acquire", lock), ("sleep", 0))
+    ]
+    if deeper:
+        children.append((branch, (writing, explicit, method, queue, lock, deeper - 1)))
+    processes = [context.Process(target=target, args=args) for target, args in children]
+    pids = [os.getpid()]
+    for process in processes:
+        process.start()
+        pids += reading.recv()
+    connection.send(pids)
+    processes[0].join()

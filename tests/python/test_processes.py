@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import subprocess
 import textwrap
 from pathlib import Path
 
 import pytest
-from support import WAIT, environment, program, run
+from support import WAIT, environment, program, run, wait_until_asleep
 
 METHODS = ("fork", "spawn", "forkserver")
 
@@ -533,13 +535,19 @@ def test_more_descriptors_than_fit_into_a_request_are_refused() -> None:
     )
 
 
-@every_method
-def test_control_c_ends_a_tree_of_processes_with_one_traceback(method: str) -> None:
+@every_way
+def test_control_c_ends_a_tree_of_processes_with_one_traceback(method: str, mode: str) -> None:
+    # Children, and children of a child: one of each waits for an item, a lock and the end of a sleep.
     source = HEAD + (
-        "processes = [sleeper() for _ in range(3)]\nprint('ready', flush=True)\nprocesses[0].join()\n"
+        "class Tell:\n"
+        "    def send(self, pids):\n"
+        "        print(*pids, flush=True)\n"
+        "lock = context.Lock()\n"
+        "with lock:\n"
+        "    targets.branch(Tell(), explicit, method, context.Queue(), lock, 1)\n"
     )
     with subprocess.Popen(
-        program(source, method, "explicit"),
+        program(source, method, mode),
         env=environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -547,9 +555,20 @@ def test_control_c_ends_a_tree_of_processes_with_one_traceback(method: str) -> N
         start_new_session=True,
     ) as parent:
         assert parent.stdout is not None
-        assert parent.stdout.readline() == "ready\n"
-        os.killpg(parent.pid, signal.SIGINT)
-        _, complaint = parent.communicate(timeout=WAIT)
+        pids = [int(pid) for pid in parent.stdout.readline().split()]
+        assert len(set(pids)) == 8 and pids[0] == parent.pid
+        ends = [os.pidfd_open(pid) for pid in pids]
+        try:
+            for pid in pids:
+                wait_until_asleep(pid)
+            os.killpg(parent.pid, signal.SIGINT)
+            _, complaint = parent.communicate(timeout=WAIT)
+            assert all(select.select([end], [], [], WAIT)[0] for end in ends), "a process of the tree lives"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(parent.pid, signal.SIGKILL)
+            for end in ends:
+                os.close(end)
     assert parent.returncode == -signal.SIGINT
     assert complaint.count("Traceback") == complaint.count("KeyboardInterrupt") == 1, complaint
 
