@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""Memory that cannot be had: MemoryError, and whatever was there before is as it was."""
+"""Memory that cannot be had: MemoryError, and whatever was there before is as it was; and items that take a lot of it."""
 
 from __future__ import annotations
 
+import pickle
 import textwrap
+from pathlib import Path
 
+import pytest
 from support import run
+
+import carrick.multiprocessing as multiprocessing
+from carrick.multiprocessing import queues
 
 # Programs of their own, since a limit on the address space is one for the whole process.
 HEAD = """
@@ -133,3 +139,69 @@ def test_what_there_is_no_memory_for_is_not_made_and_can_be_made_later() -> None
                 assert [one.is_set() for one in made] == [True] + [False] * (len(made) - 1)
         """
     )
+
+
+def available() -> int:
+    """Bytes of memory that programs can have."""
+    lines = Path("/proc/meminfo").read_text("ascii").splitlines()
+    return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
+
+
+def test_an_item_of_more_than_4_gib_reaches_another_process() -> None:
+    if available() < 16 << 30:
+        pytest.skip("an item of more than 4 GiB needs 16 GiB of memory that programs can have")
+    scenario(
+        """
+        import mmap
+
+        def take(there, back):
+            def parts(view):
+                return len(view), bytes(view[:5]), bytes(view[(4 << 30) - 2:(4 << 30) + 2]), bytes(view[-5:])
+            back.send(there.get_in_place(parts))
+
+        context = multiprocessing.get_context("fork")
+        q = context.Queue(codec="bytes")
+        reading, writing = context.Pipe(duplex=False)
+        child = context.Process(target=take, args=(q, writing))
+        child.start()
+        # Most of it has no pages, being zeros: the queue's copy is the only one.
+        item = mmap.mmap(-1, (4 << 30) + 100, flags=mmap.MAP_PRIVATE)
+        item[:5], item[(4 << 30) - 2:(4 << 30) + 2], item[-5:] = b"first", b"edge", b"final"
+        q.put(item)
+        q.put(b"next")
+        assert reading.recv() == (len(item), b"first", b"edge", b"final")
+        child.join()
+        assert child.exitcode == 0 and q.get() == b"next"
+        # Bytes that are too long for the short way to pickle them are refused there, so that they go the other way.
+        from carrick.multiprocessing import queues
+        try:
+            q._queue.put_bytes(bytes(queues._LARGEST + 1))
+        except ValueError as error:
+            assert "4 GiB or more" in str(error)
+        else:
+            raise AssertionError("it was put")
+        assert q.empty()
+        """
+    )
+
+
+def test_bytes_that_are_too_long_for_the_short_way_are_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    q = multiprocessing.Queue()
+    dumped = []
+
+    def dumps(item: object) -> bytes:
+        dumped.append(item)
+        return pickle.dumps(item)
+
+    monkeypatch.setattr(queues, "_LARGEST", 50_000)
+    monkeypatch.setattr(q, "_dumps", dumps)
+    short, long = bytes(range(250)) * 200, bytes(range(250)) * 201
+    assert (len(short), len(long)) == (50_000, 50_250)
+    q.put(short)
+    q.put(long)
+    assert dumped == [long]
+    assert q.get() == short and q.get() == long
+    # What pickle writes of 4 GiB and more: a length of 8 bytes.
+    for item in (short, b"", bytes(3 << 20)):
+        q._writer.send_bytes(b"\x80\x04\x8e" + len(item).to_bytes(8, "little") + item + b"\x94.")
+        assert q.get() == item
