@@ -6,6 +6,7 @@ from __future__ import annotations
 import multiprocessing as standard
 import os
 import pickle
+import queue
 import signal
 import sys
 import threading
@@ -108,6 +109,10 @@ def execs_with(lock: Any) -> None:
     os.execvp("sleep", ["sleep", "1000"])  # noqa: S606
 
 
+def execs_reading(q: Any) -> None:
+    q.get_in_place(lambda view: os.execvp("sleep", ["sleep", "1000"]))  # noqa: S606
+
+
 def stops_with(lock: Any) -> None:
     lock.acquire()
     os.kill(os.getpid(), signal.SIGSTOP)
@@ -146,6 +151,22 @@ def test_a_holder_that_executes_another_program_holds_the_lock_until_that_ends(m
     child.join()
     with pytest.warns(carrick.OwnerDiedWarning):
         assert lock.acquire(timeout=WAIT)
+
+
+@pytest.mark.parametrize("method", ["fork", "forkserver"])
+def test_a_reader_in_place_that_executes_another_program_keeps_the_item_until_that_ends(method: str) -> None:
+    ctx = multiprocessing.get_context(method)
+    q = ctx.Queue(codec="bytes")
+    q.put(b"first")
+    child = ctx.Process(target=execs_reading, args=(q,))
+    child.start()
+    until(child.pid, "sleep")
+    with pytest.raises(queue.Empty):
+        q.get(timeout=0.3)
+    q.put(b"second")
+    child.kill()
+    child.join()
+    assert [q.get(timeout=WAIT), q.get(timeout=WAIT)] == [b"first", b"second"]
 
 
 @pytest.mark.parametrize("method", METHODS)
