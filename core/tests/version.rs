@@ -100,6 +100,15 @@ fn slots_of_another_version_are_refused() {
     });
 }
 
+/// Removes a file with a name whatever becomes of the test.
+struct Removed<'a>(&'a str);
+
+impl Drop for Removed<'_> {
+    fn drop(&mut self) {
+        let _ = carrick::name::remove(self.0);
+    }
+}
+
 #[test]
 fn a_file_with_a_name_and_of_another_version_is_refused() {
     let _test = Test::begin();
@@ -111,12 +120,12 @@ fn a_file_with_a_name_and_of_another_version_is_refused() {
     let versions = |places: &[u64], open: &dyn Fn(&str) -> Result<()>| {
         // This process knows the original's memory, and would not look at its head again.
         fs::copy(path(&name), path(&other)).unwrap();
+        let _removed = Removed(&other);
         carrick::name::remove(&name).unwrap();
         let file = File::options().read(true).write(true).open(path(&other)).unwrap();
         for place in places {
             with_others(&file, *place, |present| is_refused(open(&other), present, &words));
         }
-        carrick::name::remove(&other).unwrap();
     };
     let queue = Queue::create(&name, QueueOptions::default()).unwrap();
     versions(&[0], &|name| Queue::open(name).map(drop));
