@@ -124,6 +124,18 @@ fn a_join_with_a_deadline_gives_up_and_goes_on() {
 }
 
 #[test]
+fn a_program_that_is_not_there_is_an_error_whatever_numbers_its_descriptors_have() {
+    let _test = Test::begin();
+    let (given, _other) = UnixStream::pair().unwrap();
+    // One of these is that of a pipe between the two.
+    for number in 3..64 {
+        let given = OwnedFd::from(given.try_clone().unwrap());
+        let started = Command::new("/nonexistent/program").descriptor(given, number).spawn();
+        assert_eq!(started.unwrap_err().os_code(), Some(libc::ENOENT), "number {number}");
+    }
+}
+
+#[test]
 fn a_program_has_what_it_was_given() {
     if !in_child("a_program_has_what_it_was_given") {
         return;

@@ -186,6 +186,7 @@ impl Command {
             self.inner.process_group(group);
         }
         let channel = self.add_channel()?;
+        let _occupied = sys::occupy(&self.descriptors);
         let lifeline = if self.daemon { Some(sys::lifeline().map_err(failed)?) } else { None };
         if lifeline.is_some() || self.new_session || !self.descriptors.is_empty() {
             let Self { descriptors, new_session, .. } = self;

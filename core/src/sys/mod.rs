@@ -17,7 +17,7 @@
 //! | `Wake` (eventfd) | never | `set` is safe in a signal handler | shared |
 //! | `fork_child`, `ProcessHandle` | `wait` until the child ends or deadline | EINTR is reported | - |
 //! | `message_pair`, `pipe`, `send_message`, `recv_message` | `recv_message` when asked to | EINTR is reported; no SIGPIPE | close-on-exec |
-//! | `fork_plain`, `add_extras` | never | what `add_extras` does is safe between fork and exec | - |
+//! | `fork_plain`, `add_extras`, `occupy` | never | what `add_extras` does is safe between fork and exec | - |
 //! | `ignore_interrupt`, `heed_interrupt`, `signal_pidfd`, `reap` | never | they change SIGINT of the process | - |
 //! | `pidfd`, `reap_any`, `exit_code`, `is_stop`, `kill_child`, `bury_child` | `bury_child` until the child has ended | - | only the parent can reap |
 //! | `ChildSignal` | never | SIGCHLD is blocked meanwhile | the child drops it, which unblocks |

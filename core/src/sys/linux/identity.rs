@@ -104,7 +104,8 @@ impl Identity {
 
     /// For where /proc cannot be read.
     fn has_no_number(self) -> bool {
-        let Ok(pid) = libc::pid_t::try_from(self.pid) else { return true };
+        // 0 would be this process's group.
+        let Ok(pid @ 1..) = libc::pid_t::try_from(self.pid) else { return true };
         matches!(syscall!(kill(pid, 0)), Err(e) if e.raw_os_error() == Some(libc::ESRCH))
     }
 }
@@ -140,6 +141,7 @@ mod tests {
         assert_eq!(me, Identity::from_word(me.word()));
         assert!(me.start > 0 && !me.is_dead());
         assert!(Identity { start: me.start.wrapping_add(1), ..me }.is_dead());
+        assert!(Identity { pid: 0, ..me }.is_dead(), "that is nobody's number");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::syscall;
 use super::{Interest, PollSlot, poll};
 use crate::time::Deadline;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Which side of a fork the caller is on.
 pub(crate) enum ForkOutcome {
@@ -90,6 +90,19 @@ pub(crate) struct Extras {
     pub(crate) descriptors: Vec<(OwnedFd, RawFd)>,
     pub(crate) new_session: bool,
     pub(crate) lifeline: Option<OwnedFd>,
+}
+
+/// Keeps the numbers that descriptors are to have in a child from being used in this process, as long as what is
+/// returned lives: `Command` makes a pipe for the child, which would be lost where it has one of them.
+pub(crate) fn occupy(descriptors: &[(OwnedFd, RawFd)]) -> Vec<OwnedFd> {
+    let copy = |(fd, number): &(OwnedFd, RawFd)| {
+        let copy = syscall!(fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, *number)).ok()?;
+        // SAFETY: fcntl has just made it, and nobody else knows of it.
+        let copy = unsafe { OwnedFd::from_raw_fd(copy) };
+        // Any other says that the number is in use.
+        (copy.as_raw_fd() == *number).then_some(copy)
+    };
+    descriptors.iter().filter_map(copy).collect()
 }
 
 /// Arranges for the extras between fork and exec.
