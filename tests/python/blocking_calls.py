@@ -41,6 +41,17 @@ def join_of(method):
 signal.signal(signal.SIGUSR1, told)
 """
 
+
+def _got(make: str, check: str = 'get() == "done"') -> str:
+    """A call that waits for the item of a queue."""
+    return f"""
+q = {make}
+released(lambda: q.put("done"))
+print("ready", flush=True)
+assert q.{check}
+"""
+
+
 CALLS = {
     "recv of a connection": """
 left, right = connection.Pipe()
@@ -144,72 +155,22 @@ released(server.request_shutdown)
 print("ready", flush=True)
 server.serve_forever()
 """,
-    "get of a queue": """
-q = multiprocessing.Queue()
-released(lambda: q.put("done"))
-print("ready", flush=True)
-assert q.get() == "done"
-""",
-    "get of a SimpleQueue": """
-q = multiprocessing.SimpleQueue()
-released(lambda: q.put("done"))
-print("ready", flush=True)
-assert q.get() == "done"
-""",
-    "get of a queue for threads": """
-q = queue.Queue()
-released(lambda: q.put("done"))
-print("ready", flush=True)
-assert q.get() == "done"
-""",
-    "get of a LifoQueue for threads": """
-q = queue.LifoQueue()
-released(lambda: q.put("done"))
-print("ready", flush=True)
-assert q.get() == "done"
-""",
-    "get of a PriorityQueue for threads": """
-q = queue.PriorityQueue()
-released(lambda: q.put("done"))
-print("ready", flush=True)
-assert q.get() == "done"
-""",
-    "get of a SimpleQueue for threads": """
-q = queue.SimpleQueue()
-released(lambda: q.put("done"))
-print("ready", flush=True)
-assert q.get() == "done"
-""",
-    "get of a queue with a timeout": """
-q = multiprocessing.Queue()
-released(lambda: q.put("done"))
-print("ready", flush=True)
-assert q.get(timeout=60) == "done"
-""",
-    "get_many of a queue": """
-q = multiprocessing.Queue()
-released(lambda: q.put("done"))
-print("ready", flush=True)
-assert q.get_many() == ["done"]
-""",
+    "get of a queue": _got("multiprocessing.Queue()"),
+    "get of a SimpleQueue": _got("multiprocessing.SimpleQueue()"),
+    "get of a queue for threads": _got("queue.Queue()"),
+    "get of a LifoQueue for threads": _got("queue.LifoQueue()"),
+    "get of a PriorityQueue for threads": _got("queue.PriorityQueue()"),
+    "get of a SimpleQueue for threads": _got("queue.SimpleQueue()"),
+    "get of a queue with a timeout": _got("multiprocessing.Queue()", 'get(timeout=60) == "done"'),
+    "get_many of a queue": _got("multiprocessing.Queue()", 'get_many() == ["done"]'),
     "get_in_place of a queue": """
 q = multiprocessing.Queue(codec="bytes")
 released(lambda: q.put(b"done"))
 print("ready", flush=True)
 assert q.get_in_place(bytes) == b"done"
 """,
-    "recv of a queue's reader": """
-q = multiprocessing.Queue()
-released(lambda: q.put("done"))
-print("ready", flush=True)
-assert q._reader.recv() == "done"
-""",
-    "poll of a queue's reader": """
-q = multiprocessing.Queue()
-released(lambda: q.put("done"))
-print("ready", flush=True)
-assert q._reader.poll(None)
-""",
+    "recv of a queue's reader": _got("multiprocessing.Queue()", '_reader.recv() == "done"'),
+    "poll of a queue's reader": _got("multiprocessing.Queue()", "_reader.poll(None)"),
     "put of a full queue": """
 q = multiprocessing.Queue(1)
 q.put(1)
