@@ -197,7 +197,9 @@ impl Error {
         let mut error = Self::with_detail(
             Kind::Buffer,
             operation,
-            format!("{needed} bytes are needed and {given} were given; the frame is kept for the next call"),
+            format!(
+                "{needed} bytes are needed and {given} were given; what is to be received stays: call again with more"
+            ),
         );
         error.0.needed = Some(needed);
         error

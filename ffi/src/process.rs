@@ -354,7 +354,10 @@ pub unsafe extern "C" fn carrick_process_take_channel(
     on(process, "take channel", |process| {
         output(out_connection, "out_connection", "take channel")?;
         let channel = process.channel.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let channel = channel.ok_or_else(|| Error::new(Kind::State, "take channel"))?;
+        let channel = channel.ok_or_else(|| {
+            let detail = "it was taken, or none was asked for (options.channel)";
+            Error::with_detail(Kind::State, "take channel", detail)
+        })?;
         write(out_connection, give(channel));
         Ok(())
     })

@@ -90,7 +90,7 @@ pub unsafe extern "C" fn carrick_queue_create(
         let name = text(name, name_len, OPERATION)?;
         let (limits, selectable) = carrick_queue_options::read(options, OPERATION)?;
         if selectable {
-            let detail = "a queue with a name cannot be selectable: its bell has none";
+            let detail = "options.selectable is 1: a queue with a name has no descriptor to wait for; give 0";
             return Err(Error::with_detail(Kind::State, OPERATION, detail));
         }
         Queue::create(name, limits)

@@ -7,13 +7,12 @@ ours. Modules that looked them up before are given ours too. Children made by fo
 spawn and the fork server are started with the patch before anything else.
 
 What was imported before is exchanged at once, and all else when it is first imported: a finder before all others
-answers for the names of the standard modules. It lets through who asks for the standard module itself, that is
-:mod:`carrick._standard`.
+answers for the names of the standard modules. Who asks for the standard module itself, that is
+:mod:`carrick._standard`, finds it by the other finders, past :data:`sys.modules`.
 """
 
 import os
 import sys
-from _thread import get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -97,14 +96,10 @@ def patch(*, hmac_default: str | None = None) -> None:
 class _Finder:
     """Finder and loader of the names in ``EXCHANGED``, for :data:`sys.meta_path`."""
 
-    def __init__(self) -> None:
-        self.standard: set[tuple[str, int]] = set()
-        """The names that mean the standard module to a thread, for as long as it imports that."""
-
     def find_spec(
         self, fullname: str, path: "Sequence[str] | None", target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
-        if fullname not in EXCHANGED or (fullname, get_ident()) in self.standard:
+        if fullname not in EXCHANGED:
             return None
         from importlib.machinery import ModuleSpec
 
@@ -122,20 +117,25 @@ class _Finder:
 
 
 def import_standard(name: str) -> "ModuleType":
-    """Import the standard module ``name``, which no longer goes by that name if ours is to."""
+    """Import the standard module ``name``. If ours is to go by that name, nobody else gets to see the standard one.
+
+    The caller sees to it that no other thread imports the same.
+    """
     from importlib import import_module
 
-    if _finder is None or name not in EXCHANGED:
+    if _finder is None or name not in EXCHANGED or name in sys.modules:
         return import_module(name)
-    _finder.standard.add((name, get_ident()))
-    try:
-        return import_module(name)
-    finally:
-        _finder.standard.discard((name, get_ident()))
-        parent, _, leaf = name.rpartition(".")
-        sys.modules.pop(name, None)
-        if parent:
-            vars(sys.modules[parent]).pop(leaf, None)
+    from importlib.util import module_from_spec
+
+    parent = name.rpartition(".")[0]
+    path = import_module(parent).__path__ if parent else None
+    for finder in sys.meta_path:
+        spec = None if finder is _finder else finder.find_spec(name, path)
+        if spec is not None and spec.loader is not None:
+            module = module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module
+    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 
 def _exchange(name: str) -> "ModuleType":

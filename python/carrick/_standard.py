@@ -4,6 +4,9 @@
 Each is imported when a drop-in first asks for it: a program pays for those that it uses.
 """
 
+import os
+from _thread import RLock
+
 from carrick import _patch
 
 TYPE_CHECKING = False
@@ -41,10 +44,21 @@ __all__ = [
 ]
 
 
+_importing: "dict[str, RLock]" = {}
+"""The lock that a thread holds while it imports a module, by name. One for all would be a deadlock: the modules import
+one another."""
+
+# The threads that hold them are not in the child.
+os.register_at_fork(after_in_child=_importing.clear)
+
+
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = globals()[name] = _patch.import_standard(
-        f"multiprocessing.{name}" if name in _patch.LEAVES else name
-    )
+    with _importing.setdefault(name, RLock()):
+        module = globals().get(name)
+        if module is None:
+            module = globals()[name] = _patch.import_standard(
+                f"multiprocessing.{name}" if name in _patch.LEAVES else name
+            )
     return module

@@ -191,6 +191,8 @@ def test_what_a_codec_cannot_say_is_an_error_of_put() -> None:
     as_json = multiprocessing.Queue(codec="json")
     with pytest.raises(TypeError):
         as_json.put({1, 2})
+    with pytest.raises(ValueError, match="JSON"):
+        as_json.put(float("nan"))
     assert (q.qsize(), q.get(), as_json.qsize()) == (1, b"first", 0)
     with pytest.raises(ValueError, match="'xml'"):
         multiprocessing.Queue(codec="xml")
@@ -201,11 +203,14 @@ def test_an_item_of_another_codec_is_an_error_and_the_queue_goes_on() -> None:
     as_json = type(q).attach(*q.descriptors(), codec="json")
     as_bytes = type(q).attach(*q.descriptors(), codec="bytes")
     q.put("a pickle")
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError) as caught:
         as_json.get()
-    as_json.put("some JSON")
-    with pytest.raises(pickle.UnpicklingError):
-        q.get()
+    assert "a queue of codec='json'" in caught.value.__notes__[0]
+    for get in (q.get, q.get_many):
+        as_json.put("some JSON")
+        with pytest.raises(pickle.UnpicklingError) as pickled:
+            get()
+        assert "a queue of codec='pickle'" in pickled.value.__notes__[0]
     q.put("a pickle")
     assert pickle.loads(as_bytes.get()) == "a pickle"
     q.put("next")

@@ -200,7 +200,10 @@ impl ServerHandle {
         self.control.stop(DRAINING);
         // Cut-off handlers get a moment to see their connection closed.
         let patience = deadline.remaining().map(|left| left + Duration::from_secs(1));
-        self.wait(Deadline::after_opt(patience))
+        if self.ended(Deadline::after_opt(patience))? {
+            return Ok(());
+        }
+        Err(Error::with_detail(Kind::Timeout, "shut down", "a handler has not returned yet"))
     }
 
     /// Cuts off everything at once and returns; does not wait for the end.
@@ -213,10 +216,14 @@ impl ServerHandle {
     /// # Errors
     /// `Timeout`, `Interrupted`.
     pub fn wait(&self, deadline: Deadline) -> Result<()> {
-        if crate::net::readable(sys::lend_fd(self.control.ended.fd()), deadline)? {
+        if self.ended(deadline)? {
             return Ok(());
         }
-        Err(Error::with_detail(Kind::Timeout, "shut down", "a handler has not returned yet"))
+        Err(Error::with_detail(Kind::Timeout, "wait for server", "it is still serving: shut it down"))
+    }
+
+    fn ended(&self, deadline: Deadline) -> Result<bool> {
+        crate::net::readable(sys::lend_fd(self.control.ended.fd()), deadline)
     }
 
     /// Whether the server is to stop or has stopped.

@@ -44,6 +44,17 @@ unsafe impl Shared for ConditionWords {
     const NAME: &'static str = "condition";
 }
 
+/// The error of letting a lock go that the caller does not hold, for who wants to wait.
+#[cold]
+fn not_held(error: Error) -> Error {
+    match error.kind() {
+        kind @ (Kind::Invalid | Kind::State) => {
+            Error::with_detail(kind, WAIT, "the caller does not hold the lock: acquire it first")
+        }
+        _ => error,
+    }
+}
+
 /// A lock that a condition can be waited for with: it is let go during the wait, however deeply it is held.
 pub trait WaitLock {
     /// Lets the lock go; what it returns is for [`restore`](Self::restore).
@@ -156,7 +167,10 @@ impl Condition {
                 Place::Standing(began)
             }
         };
-        let depth = lock.let_go().inspect_err(|_| self.leave(&place))?;
+        let depth = lock.let_go().map_err(|error| {
+            self.leave(&place);
+            not_held(error)
+        })?;
         let mut waited = self.wait_at(&place, deadline);
         let restored = loop {
             match lock.restore(depth) {

@@ -228,14 +228,14 @@ def _dump_bytes(obj: Any) -> memoryview:
     except TypeError:
         kind = type(obj).__name__
         raise TypeError(
-            f"{kind}: a queue of codec 'bytes' takes bytes-like objects; use codec='pickle'"
+            f"{kind}: a queue of codec 'bytes' takes bytes-like objects; encode it, or make the queue with another codec"
         ) from None
 
 
 def _dump_json(obj: Any) -> bytes:
     import json
 
-    return json.dumps(obj).encode()
+    return json.dumps(obj, allow_nan=False).encode()
 
 
 def _load_json(body: bytes) -> Any:
@@ -342,7 +342,18 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         """
         if self._closed:
             raise ValueError(f"Queue {self!r} is closed")
-        return self._queue.get(self._loads, block, timeout)
+        try:
+            return self._queue.get(self._loads, block, timeout)
+        except (pickle.UnpicklingError, ValueError) as error:
+            self._note_codec(error)
+            raise
+
+    def _note_codec(self, error: Exception) -> None:
+        if self._codec == "json" or isinstance(error, pickle.UnpicklingError):
+            error.add_note(
+                f"The item came from a queue of codec={self._codec!r}: was it put by a process that opened the queue, "
+                "or attached to it, with another codec?"
+            )
 
     def put_many(self, items: Iterable[Any], block: bool = True, timeout: float | None = None) -> None:
         """Put items one after the other, each as :meth:`put` does; ``timeout`` is for each."""
@@ -358,7 +369,11 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         """
         if self._closed:
             raise ValueError(f"Queue {self!r} is closed")
-        return self._queue.get_many(self._loads, max_items, block, timeout)
+        try:
+            return self._queue.get_many(self._loads, max_items, block, timeout)
+        except (pickle.UnpicklingError, ValueError) as error:
+            self._note_codec(error)
+            raise
 
     def get_in_place(
         self, read: Callable[[memoryview], _T], block: bool = True, timeout: float | None = None
