@@ -5,7 +5,9 @@
 
 #include <signal.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 /* How long each call waits; each of the signals comes every millisecond. */
 #define WAIT (SECOND / 10)
@@ -170,12 +172,31 @@ static void the_calls_of_streams_and_connections_go_on(void)
     free(large);
 }
 
+static void a_dead_holder_is_seen_though_no_sleep_ends_in_full(void)
+{
+    carrick_lock *lock = NULL;
+    pid_t child = -1;
+    make_ticks();
+    OK(carrick_lock_new(NULL, &lock));
+    child = fork();
+    if (child == 0)
+        _exit(carrick_lock_acquire(lock, FOREVER) != CARRICK_OK);
+    CHECK(child > 0 && waitpid(child, NULL, 0) == child);
+    /* More often than anybody looks after the holder. */
+    tick(500000);
+    STATUS(CARRICK_E_OWNER_DIED, carrick_lock_acquire(lock, FOREVER));
+    tick(0);
+    OK(carrick_lock_release(lock));
+    carrick_lock_free(lock);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
         {"the_calls_of_a_queue_go_on", the_calls_of_a_queue_go_on},
         {"waits_for_locks_and_what_is_built_of_them_go_on", waits_for_locks_and_what_is_built_of_them_go_on},
         {"the_calls_of_streams_and_connections_go_on", the_calls_of_streams_and_connections_go_on},
+        {"a_dead_holder_is_seen_though_no_sleep_ends_in_full", a_dead_holder_is_seen_though_no_sleep_ends_in_full},
     };
     return run_tests(tests, sizeof tests / sizeof *tests, argc, argv);
 }

@@ -18,7 +18,6 @@
 #![forbid(unsafe_code)]
 
 use crate::sys;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -36,8 +35,7 @@ const CREDIT_MAX: i8 = 4;
 static SPINNING: AtomicUsize = AtomicUsize::new(0);
 
 fn spinners_allowed() -> usize {
-    static ALLOWED: OnceLock<usize> = OnceLock::new();
-    *ALLOWED.get_or_init(|| std::thread::available_parallelism().map_or(0, |n| n.get() - 1))
+    sys::cores() - 1
 }
 
 /// The spinning history of one direction of one connection.
@@ -60,8 +58,8 @@ impl Default for Spin {
     }
 }
 
-/// When the waits began that were the last of their kind, in nanoseconds since the first one; a wait finds its
-/// place by the address of its history.
+/// When the waits began that were the last of their kind, in nanoseconds of the clock; a wait finds its place by the
+/// address of its history.
 // ORDER spin-recent: hints, as the credit.
 static RECENT: [AtomicU64; 32] = [const { AtomicU64::new(0) }; 32];
 
@@ -89,16 +87,14 @@ impl Spin {
     /// Begins a wait.
     pub(crate) fn wait(&self) -> Wait<'_> {
         let started = Instant::now();
-        Wait { spin: self, started, tried: false, amid_others: self.is_amid_others(started) }
+        Wait { spin: self, started, tried: false, amid_others: self.is_amid_others() }
     }
 
     /// Notes that a wait begins; whether many others have done so just before.
-    fn is_amid_others(&self, now: Instant) -> bool {
-        static FIRST: OnceLock<Instant> = OnceLock::new();
-        let nanos = |span: Duration| u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
-        let since = nanos(WORTH);
+    fn is_amid_others(&self) -> bool {
+        let since = u64::try_from(WORTH.as_nanos()).unwrap_or(u64::MAX);
         // One at the least: 0 means never.
-        let now = since + 1 + nanos(now.saturating_duration_since(*FIRST.get_or_init(|| now)));
+        let now = sys::clock_nanos().saturating_add(since + 1);
         // Neighbours in memory get places of their own.
         let mine = std::ptr::from_ref(self).addr().wrapping_mul(0x9e37_79b9) >> 16;
         let mine = mine % RECENT.len();

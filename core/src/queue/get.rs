@@ -221,7 +221,7 @@ impl Queue {
         }
         drop(held);
         if taken.is_ok() && head.get.take_sleepers() {
-            wake(head.get.word(), 1);
+            wake(head.get.word(), head.room_is_for());
         }
         taken
     }

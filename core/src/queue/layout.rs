@@ -235,6 +235,12 @@ impl Head {
         self.max_bytes.load(Ordering::Relaxed)
     }
 
+    /// How many who sleep for room are to be woken when an item was taken.
+    pub(super) fn room_is_for(&self) -> i32 {
+        // The one that is woken may want more bytes than there is room for, and another one fewer.
+        if self.max_bytes() != 0 && !self.is_soft() { i32::MAX } else { 1 }
+    }
+
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst) != 0
     }
@@ -245,6 +251,13 @@ impl Head {
 
     pub(super) fn set_selectable(&self) {
         self.selectable.store(1, Ordering::SeqCst);
+    }
+
+    /// Whether nothing comes any more to a queue that was empty at `version` of the put side: it is closed, and what was
+    /// being put when it was is put.
+    pub(super) fn is_over(&self, version: u64) -> Result<bool> {
+        // In this order: who takes the put side's lock from here on sees that it is closed.
+        Ok(self.is_closed() && self.put.lock.holder().is_none() && self.put.read()?.0 == version)
     }
 
     pub(super) fn close(&self) {

@@ -107,7 +107,7 @@ impl Queue {
                 break;
             }
         }
-        head.put.commit(end);
+        self.commit_put(head, end);
         Ok(Outcome::Put(put))
     }
 
@@ -126,17 +126,20 @@ impl Queue {
             return Ok(items);
         }
         let head = self.head()?;
-        let mut take = |run| self.take_batch(head, run, max_items, &mut items);
-        let first = self.get_waiting(head, &mut take, deadline);
-        let mut more = first.is_ok();
+        let first = self.get_waiting(head, |run| self.take_batch(head, run, max_items, &mut items), deadline);
+        if items.is_empty() {
+            first?;
+        }
+        // What is put from here on is for the next call: a producer may be as quick as this one.
+        let there = self.len().map_or(0, |left| usize::try_from(left).unwrap_or(usize::MAX));
+        let most = max_items.min(items.len().saturating_add(there));
+        let mut more = items.len() < most;
         while more {
             // One that others hold is theirs: they take what is left.
+            let mut take = |run| self.take_batch(head, run, most, &mut items);
             more = self.get_once(head, &mut take, Deadline::NOW).is_ok_and(|more| more);
         }
-        match first {
-            Err(error) if items.is_empty() => Err(error),
-            _ => Ok(items),
-        }
+        Ok(items)
     }
 
     /// Takes one and, while they are there, more of a run; whether there may be more after it. The get side's lock is held.

@@ -35,6 +35,8 @@ mod many;
 mod models;
 mod ring;
 mod stream;
+#[cfg(all(test, not(loom)))]
+mod tests;
 mod wait;
 
 pub use many::PutManyError;
@@ -122,7 +124,7 @@ fn pass_room_on(head: &Head) -> Result<()> {
     let (_, start) = head.get.read()?;
     let (_, end) = head.put.read()?;
     if !is_full(head, 0, start, end)? && head.get.take_sleepers() {
-        wake(head.get.word(), 1);
+        wake(head.get.word(), head.room_is_for());
     }
     Ok(())
 }
@@ -277,6 +279,7 @@ impl Queue {
         let taken = head.put.lock.lock(PUT, patience)?;
         let held = Held(&head.put.lock);
         if taken == Taken::FromDead {
+            self.ring_bell(head);
             self.tidy_after_dead(head)?;
         }
         Ok(held)
@@ -288,6 +291,10 @@ impl Queue {
         put: impl FnOnce() -> Result<Outcome<T>>,
         patience: Deadline,
     ) -> Result<Outcome<T>> {
+        // Before the lock, which tells consumers of a closed queue that there may be more to come.
+        if head.is_closed() {
+            return Err(Error::new(Kind::Closed, PUT));
+        }
         let held = self.lock_put(head, patience)?;
         let outcome = put()?;
         drop(held);
@@ -295,7 +302,6 @@ impl Queue {
             if head.put.take_sleepers() {
                 wake(head.put.word(), 1);
             }
-            self.ring_bell(head);
         }
         Ok(outcome)
     }
@@ -350,7 +356,7 @@ impl Queue {
         Error::with_detail(Kind::State, operation, detail)
     }
 
-    /// An item was put.
+    /// An item was put, or perhaps one was, or none ever will be.
     fn ring_bell(&self, head: &Head) {
         if head.watched.load(Ordering::SeqCst) != 0
             && let Some(bell) = &self.bell
@@ -366,8 +372,8 @@ impl Queue {
             && self.is_empty()?
         {
             bell.clear();
-            // What was put before that has rung in vain.
-            if !self.is_empty()? {
+            // What was put before that has rung in vain, and so has the end.
+            if !self.is_empty()? || head.is_closed() {
                 bell.set();
             }
         }
@@ -386,13 +392,16 @@ impl Queue {
             let (version, _) = head.put.read()?;
             if !self.is_empty()? {
                 waiting.succeeded();
-                if waiting.slept() && head.put.take_sleepers() {
+                if waiting.slept() {
                     // This one leaves the item that it may have been woken for.
-                    wake(head.put.word(), 1);
+                    head.put.note_sleepers();
+                    if head.put.take_sleepers() {
+                        wake(head.put.word(), 1);
+                    }
                 }
                 return Ok(());
             }
-            if head.is_closed() {
+            if head.is_over(version)? {
                 return Err(Error::new(Kind::Closed, OPERATION));
             }
             if deadline.is_now() {
@@ -460,6 +469,7 @@ impl Queue {
             drop(held);
             wake(side.word(), i32::MAX);
         }
+        self.ring_bell(head);
         Ok(())
     }
 

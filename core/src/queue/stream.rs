@@ -158,12 +158,20 @@ impl Queue {
         let (_, end) = head.put.read()?;
         Ok(match self.write(head, end, body, may_grow)? {
             Outcome::Put(after) => {
-                head.put.commit(after);
+                self.commit_put(head, after);
                 Outcome::Put(())
             }
             Outcome::Full(version) => Outcome::Full(version),
             Outcome::Crowded(version) => Outcome::Crowded(version),
         })
+    }
+
+    /// What is written before `after` is put. The put side's lock is held.
+    pub(super) fn commit_put(&self, head: &Head, after: Commit) {
+        head.put.commit(after);
+        // At once, before the lock is let go: who selects sleeps on if this process is killed in between, and whoever
+        // takes the lock over rings.
+        self.ring_bell(head);
     }
 
     /// Writes a body at `end`, which may be past what is committed, and returns where the stream ends after it. It is not
@@ -180,7 +188,10 @@ impl Queue {
         let need = record(length).ok_or_else(too_large)?;
         let size = size_of_ring(end.ring);
         let (mut version, mut start) = (0, head.put.seen()?);
-        if is_full(head, length, start, end)? || need > free(start, end, size)? {
+        // What a producer had seen that died in the middle of [`shrink`](Self::shrink) is of another ring, and may make no
+        // sense in this one.
+        let fits = |start| free(start, end, size).is_ok_and(|free| need <= free);
+        if is_full(head, length, start, end)? || !fits(start) {
             (version, start) = head.get.read()?;
             head.put.see(start);
             if is_full(head, length, start, end)? {
@@ -300,7 +311,7 @@ impl Queue {
             }
             match next {
                 Some(next) => self.leave_ring(head, start, next)?,
-                None if head.is_closed() => return Err(Error::new(Kind::Closed, GET).into()),
+                None if head.is_over(version)? => return Err(Error::new(Kind::Closed, GET).into()),
                 None => return Err(Blocked::At(version)),
             }
         }

@@ -21,9 +21,8 @@ use super::park::{Woken, sleep};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::net::Spin;
-use crate::sys::Identity;
+use crate::sys::{self, Identity};
 use crate::time::Deadline;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Somebody may sleep on the word.
@@ -36,11 +35,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 /// Looks before anything that takes longer. A holder keeps the lock for far less than a sleep takes; where there is
 /// one core only, it cannot let go meanwhile.
 fn looks() -> u32 {
-    static LOOKS: OnceLock<u32> = OnceLock::new();
-    *LOOKS.get_or_init(|| {
-        let alone = cfg!(loom) || std::thread::available_parallelism().is_ok_and(|n| n.get() == 1);
-        if alone { 0 } else { 200 }
-    })
+    if cfg!(loom) || sys::cores() == 1 { 0 } else { 200 }
 }
 
 /// A lock that takes no memory but its word, which starts as 0. It has no guard: who locks unlocks.
@@ -140,6 +135,8 @@ impl Mutex {
     fn sleep_for(&self, operation: &'static str, deadline: Deadline, policy: OnOwnerDeath) -> Result<Taken> {
         crate::blocking::about_to_block();
         let mut patience = FIRST_PATIENCE;
+        // A point in time: signals may end one sleep after the other.
+        let mut next_look = Deadline::after(patience);
         loop {
             let word = self.0.load(Ordering::SeqCst);
             if word == 0 {
@@ -156,14 +153,20 @@ impl Mutex {
                     continue;
                 }
             }
-            let slept = sleep(&self.0, word | WAITED, patience, operation, deadline);
-            patience = (patience * 2).min(PATIENCE);
-            // Not after a signal: what its handler raised is to be seen.
-            let late = slept.as_ref().err().is_some_and(|error| error.kind() == Kind::Timeout);
-            if (late || matches!(slept, Ok(Woken::BySlice)))
-                && let Some(taken) = self.take_over(policy)
-            {
-                return Ok(taken);
+            let slice = next_look.remaining().unwrap_or(patience);
+            let slept = sleep(&self.0, word | WAITED, slice, operation, deadline);
+            let look = match &slept {
+                Ok(Woken::BySlice) => true,
+                Ok(Woken::Perhaps) => next_look.expired(),
+                // Not after a signal: what its handler raised is to be seen.
+                Err(error) => error.kind() == Kind::Timeout,
+            };
+            if look {
+                if let Some(taken) = self.take_over(policy) {
+                    return Ok(taken);
+                }
+                patience = (patience * 2).min(PATIENCE);
+                next_look = Deadline::after(patience);
             }
             slept?;
         }

@@ -228,7 +228,7 @@ def _dump_bytes(obj: Any) -> memoryview:
     except TypeError:
         kind = type(obj).__name__
         raise TypeError(
-            f"{kind}: a queue of codec 'bytes' takes bytes-like objects; encode it, or make the queue with another codec"
+            f"{kind}: a queue of codec 'bytes' takes bytes-like objects; encode it, or give another codec"
         ) from None
 
 

@@ -3,7 +3,6 @@
 
 use super::syscall;
 use std::io;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A process: its number, and the low bits of when it started, in clock ticks. Numbers are used again, both
@@ -36,11 +35,14 @@ extern "C" fn in_child() {
 
 /// Has [`generation`] and [`forks`] count from now on. A fork by other means than the C library's is not seen.
 pub(crate) fn watch_forks() {
-    static WATCH: Once = Once::new();
-    WATCH.call_once(|| {
+    // Two threads may both do it, which only makes the numbers grow faster. No Once: the child of a fork that happened
+    // meanwhile would wait for ever for a thread that it has not got.
+    static WATCHED: AtomicU64 = AtomicU64::new(0);
+    if WATCHED.load(Ordering::Acquire) == 0 {
         // It fails only for want of memory; then a child would take itself for its parent.
         let _ = syscall!(pthread_atfork(None, Some(in_parent), Some(in_child)));
-    });
+        WATCHED.store(1, Ordering::Release);
+    }
 }
 
 /// A number that a child made by fork does not have in common with its parent.

@@ -5,7 +5,9 @@ use super::syscall;
 use super::{Interest, PollSlot, poll};
 use crate::time::Deadline;
 use std::io;
+use std::num::NonZero;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Which side of a fork the caller is on.
 pub(crate) enum ForkOutcome {
@@ -51,6 +53,30 @@ pub(crate) fn fork_plain() -> io::Result<i32> {
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit may be called at any time.
     unsafe { libc::_exit(code) }
+}
+
+/// How many cores this process may use, at least 1.
+#[inline]
+pub(crate) fn cores() -> usize {
+    // ORDER cores: a number that guards nothing. Threads may find it at the same time, and so may the child of a fork that
+    // happened meanwhile, which would wait for ever for a thread that it has not got.
+    static CORES: AtomicUsize = AtomicUsize::new(0);
+    match CORES.load(Ordering::Relaxed) {
+        0 => {
+            let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+            CORES.store(cores, Ordering::Relaxed);
+            cores
+        }
+        cores => cores,
+    }
+}
+
+/// Nanoseconds of the monotonic clock.
+pub(crate) fn clock_nanos() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let _ = syscall!(clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now));
+    let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
 }
 
 /// Lets another runnable thread have this core.
