@@ -4,7 +4,8 @@
 //! # Who is woken
 //! Each waiter has a seat and sleeps on the seat's own word, so a notification wakes exactly whom it is for: the one
 //! that has waited longest. A seat is left after the lock is held again; if its process is killed before, a
-//! sleeper that looks after its slice finds the notification in the dead one's seat and takes it.
+//! sleeper that looks after its slice finds the notification in the dead one's seat and moves there. Who needs that seat
+//! to wait in passes the notification on first. Either way it goes only to those who waited when it came.
 //!
 //! # More waiters than seats
 //! They sleep on a word that counts notifications, as a futex condition variable usually does: a notification for
@@ -12,8 +13,9 @@
 
 use super::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::lock::{Lock, RLock};
+use super::look::Look;
 use super::mutex::Taken;
-use super::park::{SLICE, Woken, sleep, wake};
+use super::park::{SLICE, sleep, wake};
 use super::seats::{Seat, Seats};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
@@ -119,7 +121,14 @@ fn is_interrupted(waited: &Result<()>) -> bool {
     matches!(waited, Err(error) if error.kind() == Kind::Interrupted)
 }
 
+fn leave(place: Place<'_>) {
+    if let Place::Seat(seat) = place {
+        seat.leave();
+    }
+}
+
 /// Where a waiter waits.
+#[derive(Clone, Copy)]
 enum Place<'a> {
     Seat(&'a Seat),
     /// The count of notifications when it began.
@@ -156,22 +165,12 @@ impl Condition {
     /// lock is held, taken over from a holder that died. Only a second interruption, while the lock is being taken
     /// again, leaves it alone.
     pub fn wait(&self, lock: &impl WaitLock, deadline: Deadline) -> Result<()> {
-        let place = match self.slot.seats.take() {
-            Some(seat) => {
-                seat.begin(self.slot.ticket.fetch_add(1, Ordering::SeqCst));
-                Place::Seat(seat)
-            }
-            None => {
-                let began = self.slot.standing.load(Ordering::SeqCst);
-                self.slot.crowded.store(1, Ordering::SeqCst);
-                Place::Standing(began)
-            }
-        };
+        let (mut place, ticket) = self.begin();
         let depth = lock.let_go().map_err(|error| {
-            self.leave(&place);
+            leave(place);
             not_held(error)
         })?;
-        let mut waited = self.wait_at(&place, deadline);
+        let mut waited = self.wait_at(&mut place, ticket, deadline);
         let restored = loop {
             match lock.restore(depth) {
                 // The first signal ends the wait; the second one, too, the taking of the lock.
@@ -181,7 +180,7 @@ impl Condition {
                 other => break other,
             }
         };
-        self.leave(&place);
+        leave(place);
         match (waited, restored) {
             (Err(error), _) | (Ok(()), Err(error)) => Err(error),
             (Ok(()), Ok(Taken::FromDead)) => Err(Error::new(Kind::OwnerDied, WAIT)),
@@ -189,69 +188,105 @@ impl Condition {
         }
     }
 
-    fn leave(&self, place: &Place<'_>) {
-        if let Place::Seat(seat) = place {
-            seat.leave();
+    /// Begins to wait; returns where, and the ticket.
+    fn begin(&self) -> (Place<'_>, u64) {
+        let seat = self.slot.seats.take();
+        if let Some(seat) = seat {
+            self.clear(seat);
+        }
+        let ticket = self.slot.ticket.fetch_add(1, Ordering::SeqCst);
+        let Some(seat) = seat else {
+            let began = self.slot.standing.load(Ordering::SeqCst);
+            self.slot.crowded.store(1, Ordering::SeqCst);
+            return (Place::Standing(began), ticket);
+        };
+        seat.begin(ticket);
+        (Place::Seat(seat), ticket)
+    }
+
+    /// Makes a seat of the caller's fit for a new waiter: a dead one may have waited in it or been notified.
+    fn clear(&self, seat: &Seat) {
+        if !seat.give_up() {
+            self.pass_on(seat);
         }
     }
 
-    fn wait_at(&self, place: &Place<'_>, deadline: Deadline) -> Result<()> {
+    /// Gives the notification in a seat of the caller's, if there is one, to another one that waited when it came. Who
+    /// is killed in between leaves it in both seats: better twice than never.
+    fn pass_on(&self, seat: &Seat) {
+        if let Some(before) = seat.notification() {
+            self.notify_before(before, 1);
+            seat.forget();
+        }
+    }
+
+    fn wait_at<'a>(&'a self, place: &mut Place<'a>, ticket: u64, deadline: Deadline) -> Result<()> {
         let standing = &self.slot.standing;
-        let notified = || match place {
+        let notified = |place: Place<'_>| match place {
             Place::Seat(seat) => seat.is_notified(),
-            Place::Standing(began) => standing.load(Ordering::SeqCst) != *began,
+            Place::Standing(began) => standing.load(Ordering::SeqCst) != began,
         };
         let mut wait = self.spin.wait();
-        if !deadline.is_now() && wait.spin_on_memory(|| notified().then_some(())).is_some() {
+        if !deadline.is_now() && wait.spin_on_memory(|| notified(*place).then_some(())).is_some() {
             return Ok(());
         }
-        let asleep = || {
+        let mut asleep = || {
             interrupt::check(WAIT)?;
             crate::blocking::about_to_block();
+            let mut look = Look::every(SLICE);
             loop {
-                let (word, value) = match place {
+                let (word, value) = match *place {
                     Place::Seat(seat) => seat.word(),
-                    Place::Standing(began) => (standing, *began),
+                    Place::Standing(began) => (standing, began),
                 };
-                if notified() {
+                if notified(*place) {
                     return Ok(());
                 }
-                let woken = sleep(word, value, SLICE, WAIT, deadline)?;
-                if woken == Woken::BySlice && self.slot.seats.inherit() {
-                    return self.take_inherited(place);
+                sleep(word, value, look.left(), WAIT, deadline)?;
+                if look.is_due() {
+                    *place = self.look(*place, ticket);
                 }
             }
         };
-        let outcome = asleep();
-        match (&outcome, place) {
+        let outcome: Result<()> = asleep();
+        match (&outcome, *place) {
             (Ok(()), _) => wait.slept(),
             // A notification came at the last moment.
             (Err(error), Place::Seat(seat)) if !seat.give_up() => {
                 if error.kind() == Kind::Timeout {
                     return Ok(());
                 }
-                self.notify(1);
+                self.pass_on(seat);
             }
             (Err(_), _) => {}
         }
         outcome
     }
 
-    /// Makes use of a dead waiter's notification.
-    fn take_inherited(&self, place: &Place<'_>) -> Result<()> {
-        if let Place::Seat(seat) = place
-            && !seat.give_up()
-        {
-            // It has one of its own: that of the dead is another one's.
-            self.notify(1);
+    /// Looks for a dead waiter's notification. Returns where the caller waits from now on: the dead one's seat, if it
+    /// has found one.
+    fn look<'a>(&'a self, place: Place<'a>, ticket: u64) -> Place<'a> {
+        let Some(found) = self.slot.seats.inherit(ticket) else { return place };
+        // It may have one of its own meanwhile: that of the dead is another one's.
+        let stays = !found.is_notified() || matches!(place, Place::Seat(seat) if !seat.give_up());
+        if stays {
+            self.clear(found);
+            found.leave();
+            return place;
         }
-        Ok(())
+        leave(place);
+        Place::Seat(found)
     }
 
     /// Wakes up to `count` of those who wait, the one that has waited longest first.
     pub fn notify(&self, count: usize) {
+        self.notify_before(self.slot.ticket.load(Ordering::SeqCst), count);
+    }
+
+    /// The same for those with tickets older than this one.
+    fn notify_before(&self, before: u64, count: usize) {
         for left in (1..=count).rev() {
-            if !self.slot.seats.notify_one() {
+            if !self.slot.seats.notify_one(before) {
                 return self.notify_standing(i32::try_from(left).unwrap_or(i32::MAX));
             }
         }

@@ -27,6 +27,7 @@ mod condition;
 mod event;
 mod futex;
 mod lock;
+mod look;
 #[cfg(all(test, loom))]
 mod models;
 mod mutex;

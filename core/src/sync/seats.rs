@@ -23,7 +23,8 @@ const TICKET_SHIFT: u32 = 2;
 pub(super) struct Seat {
     /// The process that has it; 0 is nobody.
     owner: AtomicU64,
-    /// Ticket and phase; 0 is not waiting.
+    /// Ticket and phase; 0 is not waiting. Once notified, the ticket that the next waiter had at that time: who has an
+    /// older one waited when the notification came.
     state: AtomicU64,
 }
 
@@ -40,10 +41,16 @@ impl Seat {
         self.owner().is_some_and(Identity::is_dead)
     }
 
-    /// Takes the seat, if nobody alive has it.
+    /// Takes the seat from whom it was found with, if that one still has it.
     fn take(&self, found: u64) -> bool {
         let me = Identity::me().word();
         self.owner.compare_exchange(found, me, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// Takes the seat if its process has died; false if it lives, or if another one was faster.
+    fn take_from_dead(&self) -> bool {
+        let found = self.owner.load(Ordering::SeqCst);
+        found != 0 && Identity::from_word(found).is_dead() && self.take(found)
     }
 
     /// Makes the calling process the one that has it. For those who have a lock around all seats.
@@ -70,6 +77,17 @@ impl Seat {
         self.state.load(Ordering::SeqCst) & PHASE == NOTIFIED
     }
 
+    /// The ticket that the next waiter had when this one was notified; `None` if it is not.
+    pub(super) fn notification(&self) -> Option<u64> {
+        let found = self.state.load(Ordering::SeqCst);
+        (found & PHASE == NOTIFIED).then_some(found >> TICKET_SHIFT)
+    }
+
+    /// Has no notification any more.
+    pub(super) fn forget(&self) {
+        self.state.store(0, Ordering::SeqCst);
+    }
+
     /// Ends the wait without a notification; false if one has come.
     pub(super) fn give_up(&self) -> bool {
         let found = self.state.load(Ordering::SeqCst);
@@ -78,8 +96,8 @@ impl Seat {
     }
 
     /// Makes one that waits a notified one; false if it does not wait any more.
-    fn notify(&self, found: u64) -> bool {
-        let next = found & !PHASE | NOTIFIED;
+    fn notify(&self, found: u64, before: u64) -> bool {
+        let next = before << TICKET_SHIFT | NOTIFIED;
         self.state.compare_exchange(found, next, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
@@ -114,43 +132,37 @@ impl Seats {
         self.0.iter()
     }
 
-    /// Takes a seat that nobody has or, if there is none, that of a dead process.
+    /// Takes a seat that nobody has or, if there is none, that of a dead process, which may have been notified.
     pub(super) fn take(&self) -> Option<&Seat> {
         let free = self.iter().find(|seat| seat.owner().is_none() && seat.take(0));
-        free.or_else(|| {
-            self.iter().find(|seat| {
-                let found = seat.owner.load(Ordering::SeqCst);
-                found != 0 && Identity::from_word(found).is_dead() && seat.take(found)
-            })
-        })
+        free.or_else(|| self.iter().find(|seat| seat.take_from_dead()))
     }
 
-    /// Notifies the one that has waited longest; false if nobody waits.
-    pub(super) fn notify_one(&self) -> bool {
+    /// Notifies the one that has waited longest of those with tickets older than this one; false if there is none.
+    pub(super) fn notify_one(&self, before: u64) -> bool {
         loop {
-            let waiting = |seat: &&Seat| seat.state.load(Ordering::SeqCst) & PHASE == WAITING;
-            let ticket = |seat: &&Seat| seat.state.load(Ordering::SeqCst) >> TICKET_SHIFT;
-            let Some(seat) = self.iter().filter(waiting).min_by_key(ticket) else { return false };
-            let found = seat.state.load(Ordering::SeqCst);
-            if found & PHASE != WAITING || !seat.notify(found) {
+            let ticket = |seat: &Seat| {
+                let found = seat.state.load(Ordering::SeqCst);
+                (found & PHASE == WAITING).then_some(found >> TICKET_SHIFT).filter(|ticket| *ticket < before)
+            };
+            let waiting = self.iter().filter_map(|seat| Some((ticket(seat)?, seat)));
+            let Some((ticket, seat)) = waiting.min_by_key(|(ticket, _)| *ticket) else { return false };
+            if !seat.notify(ticket << TICKET_SHIFT | WAITING, before) {
                 continue;
             }
-            // Who is not asleep sees it by itself, unless it is dead.
-            if wake(&seat.state, 1) > 0 || !seat.is_of_dead() {
+            // Who is not asleep sees it by itself, unless it is dead; who takes a dead one's seat passes it on.
+            if wake(&seat.state, 1) > 0 || !seat.take_from_dead() {
                 return true;
             }
             seat.leave();
         }
     }
 
-    /// Takes the notification of a process that died before it made use of it; false if there is none.
-    pub(super) fn inherit(&self) -> bool {
-        self.iter().any(|seat| {
-            let found = seat.state.load(Ordering::SeqCst);
-            found & PHASE == NOTIFIED
-                && seat.is_of_dead()
-                && seat.state.compare_exchange(found, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
-        })
+    /// Takes the seat of a process that died before it made use of a notification, for a waiter with this ticket: of
+    /// notifications that came before it began to wait it has none.
+    pub(super) fn inherit(&self, ticket: u64) -> Option<&Seat> {
+        let due = |seat: &&Seat| seat.notification().is_some_and(|before| ticket < before);
+        self.iter().filter(due).find(|seat| seat.take_from_dead())
     }
 
     /// How many wait, at this moment.
