@@ -471,8 +471,8 @@ impl SharedBarrier {
         let deadline = seconds(timeout)?;
         let mut raised = None;
         let waited = waiting(py, || {
+            let Some(action) = &action else { return self.0.wait(deadline) };
             self.0.wait_with(deadline, || {
-                let Some(action) = &action else { return Ok(()) };
                 let called = Python::attach(|py| action.call0(py).map(drop));
                 called.map_err(|error| {
                     raised = Some(error);

@@ -384,6 +384,36 @@ def test_an_action_that_fails_breaks_the_barrier() -> None:
     assert (barrier.parties, barrier.n_waiting) == (2, 0)
 
 
+def test_a_timeout_ends_though_the_action_of_a_barrier_does_not() -> None:
+    ctx = multiprocessing.get_context("fork")
+    acting, go, outcomes = threading.Event(), threading.Event(), []
+
+    def act() -> None:
+        acting.set()
+        go.wait(WAIT)
+
+    barrier = ctx.Barrier(2, act)
+
+    def come_last() -> None:
+        while not barrier.n_waiting:
+            os.sched_yield()
+        try:
+            outcomes.append(barrier.wait(WAIT))
+        except threading.BrokenBarrierError as error:
+            outcomes.append(error)
+
+    last = threading.Thread(target=come_last)
+    last.start()
+    with pytest.raises(threading.BrokenBarrierError):
+        barrier.wait(0.3)
+    assert barrier.broken
+    assert acting.wait(WAIT)
+    assert not outcomes
+    go.set()
+    last.join()
+    assert isinstance(outcomes[0], threading.BrokenBarrierError)
+
+
 def meet(barrier: Any) -> None:
     try:
         barrier.wait()

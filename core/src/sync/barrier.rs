@@ -8,16 +8,22 @@
 //!
 //! # Who arrives
 //! Takes the lock, counts itself and notes its process in a seat; the last one moves the count on. Those who wait look
-//! after each slice whether a process that has arrived is dead, and break the meeting if so. Of many, each looks at
-//! some, beginning at its own place. A process that dies before it arrives is nobody's to know about: that is what
-//! deadlines are for.
+//! ten times a second whether a process that has arrived is dead, and break the meeting if so. Of many, each looks at
+//! the last one and at some, beginning at its own place. A process that dies before it arrives is nobody's to know
+//! about: that is what deadlines are for.
+//!
+//! # The action
+//! Is done without the lock, so that those who wait can leave in time, and break the meeting, whatever becomes of the
+//! action. All have arrived then: who comes now is for the next meeting and waits until this one is over. The last one
+//! finds afterwards whether its meeting was broken meanwhile.
 //!
 //! # Many parties
 //! A barrier for more than fit into its slot has slots of seats behind it, in a segment of its own.
 
 use super::atomic::{AtomicU32, AtomicU64, Ordering};
+use super::look::Look;
 use super::mutex::{Mutex, Taken};
-use super::park::{Woken, sleep, wake};
+use super::park::{sleep, wake};
 use super::seats::{SEATS, Seat, Seats};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
@@ -27,7 +33,7 @@ use crate::time::Deadline;
 use std::time::Duration;
 
 const WAIT: &str = "wait at barrier";
-/// How long a party sleeps before it looks whether another one has died.
+/// How often a party that sleeps looks whether another one has died.
 const PATIENCE: Duration = Duration::from_millis(100);
 /// How many others it looks at.
 const LOOKS: usize = 16;
@@ -102,6 +108,11 @@ impl BarrierWords {
         u32::try_from(word & 0xffff_ffff).unwrap_or(0)
     }
 
+    /// The number of the present meeting.
+    fn present(&self) -> u32 {
+        Self::meeting(self.word.load(Ordering::SeqCst))
+    }
+
     fn outcome(&self, meeting: u32) -> Meeting {
         let word = self.word.load(Ordering::SeqCst);
         let since = Self::meeting(word).wrapping_sub(meeting);
@@ -140,6 +151,33 @@ struct Held<'a>(&'a BarrierWords);
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         self.0.lock.unlock();
+    }
+}
+
+/// The last party's action, which is being done. If it does not end but by a panic the meeting is broken.
+struct Action<'a> {
+    barrier: &'a Barrier,
+    meeting: u32,
+}
+
+impl Action<'_> {
+    /// It has ended well: the meeting is over, if it was not broken meanwhile.
+    fn end(self) -> Result<()> {
+        let barrier = self.barrier;
+        let _held = barrier.lock_surely(WAIT)?;
+        let waits = barrier.slot.outcome(self.meeting) == Meeting::Waits;
+        if waits {
+            barrier.slot.end(false);
+        }
+        std::mem::forget(self);
+        if waits { Ok(()) } else { Err(Error::new(Kind::Broken, WAIT)) }
+    }
+}
+
+impl Drop for Action<'_> {
+    fn drop(&mut self) {
+        // Without the lock nobody can be told; those who wait have their deadlines.
+        let _ = self.barrier.break_meeting(self.meeting);
     }
 }
 
@@ -227,38 +265,39 @@ impl Barrier {
     /// `Timeout` (the meeting is broken for all, and the barrier until it is reset); `Broken`: another party gave up
     /// or died, or the barrier was reset or aborted; `Interrupted`: the caller does not wait any more, the others do.
     pub fn wait(&self, deadline: Deadline) -> Result<u32> {
-        self.wait_with(deadline, || Ok(()))
+        self.arrive(deadline, None::<fn() -> Result<()>>)
     }
 
-    /// Like [`wait`](Self::wait); the party that arrives last does `action` before all go on.
+    /// Like [`wait`](Self::wait); the party that arrives last does `action` before all go on. Deadlines of the others
+    /// go on meanwhile: one that passes breaks the meeting, and the barrier, which the last party is told by `Broken`
+    /// when its action has ended.
     ///
     /// # Errors
     /// As [`wait`](Self::wait), and those of `action`, which break the barrier.
+    ///
+    /// # Panics
+    /// If `action` does, which breaks the barrier, too.
     pub fn wait_with(&self, deadline: Deadline, action: impl FnOnce() -> Result<()>) -> Result<u32> {
+        self.arrive(deadline, Some(action))
+    }
+
+    fn arrive(&self, deadline: Deadline, action: Option<impl FnOnce() -> Result<()>>) -> Result<u32> {
         let words = &*self.slot;
-        // The lock is held for a moment only, unless an action of somebody's is being done.
-        let held = self.lock(WAIT, if deadline.is_now() { Deadline::NEVER } else { deadline })?;
-        if self.is_broken() {
-            return Err(Error::new(Kind::Broken, WAIT));
-        }
-        let (turn, parties) = (words.arrived.load(Ordering::SeqCst), self.parties());
-        if turn >= parties {
-            return Err(Error::with_detail(Kind::Corrupt, WAIT, format!("{turn} of {parties} have arrived")));
-        }
+        let (held, turn) = self.enter(deadline)?;
         if let Some(seat) = self.seat(words.arrived()) {
             seat.occupy();
         }
         words.arrived.store(turn + 1, Ordering::SeqCst);
-        if turn + 1 == parties {
-            let done = action();
-            if done.is_ok() {
+        let meeting = words.present();
+        if turn + 1 == self.parties() {
+            let Some(action) = action else {
                 words.end(false);
-            } else {
-                words.break_up();
-            }
-            return done.map(|()| turn);
+                return Ok(turn);
+            };
+            drop(held);
+            let begun = Action { barrier: self, meeting };
+            return action().and_then(|()| begun.end()).map(|()| turn);
         }
-        let meeting = BarrierWords::meeting(words.word.load(Ordering::SeqCst));
         drop(held);
         match self.wait_for(meeting, turn, deadline) {
             Ok(Meeting::Broken) => Err(Error::new(Kind::Broken, WAIT)),
@@ -267,17 +306,57 @@ impl Barrier {
         }
     }
 
+    /// Takes the lock when there is a place in the present meeting; returns which one.
+    fn enter(&self, deadline: Deadline) -> Result<(Held<'_>, u32)> {
+        let words = &*self.slot;
+        loop {
+            // The lock is held for a moment only.
+            let held = self.lock(WAIT, if deadline.is_now() { Deadline::NEVER } else { deadline })?;
+            if self.is_broken() {
+                return Err(Error::new(Kind::Broken, WAIT));
+            }
+            let (turn, parties) = (words.arrived.load(Ordering::SeqCst), self.parties());
+            if turn < parties {
+                return Ok((held, turn));
+            }
+            if turn > parties {
+                return Err(Error::with_detail(
+                    Kind::Corrupt,
+                    WAIT,
+                    format!("{turn} of {parties} have arrived"),
+                ));
+            }
+            let meeting = words.present();
+            drop(held);
+            if let Err(error) = self.wait_for(meeting, turn, deadline) {
+                if error.kind() == Kind::Timeout {
+                    self.break_meeting(meeting)?;
+                }
+                return Err(error);
+            }
+        }
+    }
+
+    /// Breaks the meeting if it has not ended yet.
+    fn break_meeting(&self, meeting: u32) -> Result<()> {
+        let _held = self.lock_surely(WAIT)?;
+        if self.slot.outcome(meeting) == Meeting::Waits {
+            self.slot.break_up();
+        }
+        Ok(())
+    }
+
     /// The seat of the party that arrived as this one, from 0.
     fn seat(&self, turn: usize) -> Option<&Seat> {
         let Some(more) = turn.checked_sub(SEATS) else { return self.slot.seats.get(turn) };
         self.slot.behind::<MoreSeats>(more / MORE_SEATS)?.get(more % MORE_SEATS)
     }
 
-    /// Whether one of some parties that wait, from this place on, is dead.
+    /// Whether the last party that has arrived, or one of some from this place on, is dead.
     fn has_lost_one(&self, from: usize) -> bool {
         let arrived = self.slot.arrived();
         let some = (from..).take(arrived.min(LOOKS)).map(|place| place % arrived);
-        some.filter_map(|place| self.seat(place)).any(Seat::is_of_dead)
+        some.chain(arrived.checked_sub(1)).filter_map(|place| self.seat(place)).any(Seat::is_of_dead)
     }
 
     fn wait_for(&self, meeting: u32, turn: u32, deadline: Deadline) -> Result<Meeting> {
@@ -290,20 +369,19 @@ impl Barrier {
         interrupt::check(WAIT)?;
         crate::blocking::about_to_block();
         let mut place = usize::try_from(turn).unwrap_or(0);
+        let mut look = Look::every(PATIENCE);
         loop {
             if let Some(outcome) = over() {
                 wait.slept();
                 return Ok(outcome);
             }
+            sleep(&words.word, u64::from(meeting), look.left(), WAIT, deadline)?;
+            if !look.is_due() {
+                continue;
+            }
             place = place.wrapping_add(LOOKS);
-            if sleep(&words.word, u64::from(meeting), PATIENCE, WAIT, deadline)? == Woken::BySlice
-                && (self.has_lost_one(place)
-                    || words.lock.holder().is_some_and(crate::sys::Identity::is_dead))
-            {
-                let _held = self.lock_surely(WAIT)?;
-                if words.outcome(meeting) == Meeting::Waits {
-                    words.break_up();
-                }
+            if self.has_lost_one(place) || words.lock.holder().is_some_and(crate::sys::Identity::is_dead) {
+                self.break_meeting(meeting)?;
             }
         }
     }
@@ -315,6 +393,12 @@ impl Barrier {
         match words.outcome(meeting) {
             Meeting::Met if error.kind() == Kind::Timeout => return Ok(turn),
             Meeting::Waits if error.kind() == Kind::Timeout => words.break_up(),
+            Meeting::Waits if words.arrived.load(Ordering::SeqCst) >= self.parties() => {
+                // The action is being done: the others meet without this one, which need not live until then.
+                let others = 0..words.arrived().saturating_sub(1);
+                let mine = others.map_while(|place| self.seat(place)).find(|seat| seat.is_mine());
+                mine.into_iter().for_each(Seat::leave);
+            }
             Meeting::Waits => {
                 let left = words.arrived().saturating_sub(1);
                 words.arrived.store(u32::try_from(left).unwrap_or(0), Ordering::SeqCst);

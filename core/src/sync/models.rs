@@ -186,6 +186,47 @@ fn parties_meet_twice() {
 }
 
 #[test]
+fn parties_go_on_after_the_action_and_who_comes_meanwhile_meets_next() {
+    model(2, || {
+        let shared = Arc::new((Barrier::new(1).unwrap(), AtomicUsize::new(0)));
+        let meet = |(barrier, inside): &(Barrier, AtomicUsize)| {
+            let action = || {
+                assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two actions at once");
+                inside.fetch_sub(1, Ordering::SeqCst);
+                Ok(())
+            };
+            assert_eq!(barrier.wait_with(NEVER, action).unwrap(), 0);
+        };
+        let other = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || meet(&shared))
+        };
+        meet(&shared);
+        other.join().unwrap();
+        assert_eq!(shared.0.waiting(), 0);
+    });
+}
+
+#[test]
+fn an_abort_during_the_action_breaks_the_meeting_for_all() {
+    model(2, || {
+        let barrier = Arc::new(Barrier::new(2).unwrap());
+        let party = {
+            let barrier = Arc::clone(&barrier);
+            thread::spawn(move || barrier.wait_with(NEVER, || Ok(())).is_ok())
+        };
+        let aborter = {
+            let barrier = Arc::clone(&barrier);
+            thread::spawn(move || barrier.abort().unwrap())
+        };
+        let met = barrier.wait_with(NEVER, || Ok(())).is_ok();
+        assert_eq!(met, party.join().unwrap());
+        aborter.join().unwrap();
+        assert!(barrier.is_broken());
+    });
+}
+
+#[test]
 fn a_party_sees_that_its_meeting_was_broken() {
     model(2, || {
         let barrier = Arc::new(Barrier::new(2).unwrap());
