@@ -4,15 +4,19 @@
 
 mod support;
 
+use carrick::interrupt::{Hook, Verdict, set_hook};
 use carrick::sync::{Barrier, Condition, Lock};
 use carrick::{Deadline, Kind, Result};
 use std::fmt::Debug;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use support::{Test, asleep, eventually, moment, named, soon};
+use support::{Test, asleep, eventually, in_child, moment, named, soon};
 
 const NEVER: Deadline = Deadline::NEVER;
 
@@ -309,5 +313,45 @@ fn a_party_killed_in_its_action_breaks_the_barrier_for_the_others() {
     });
     assert!(libc::WIFSIGNALED(last.status(0)));
     assert_eq!(first.join().unwrap(), Kind::Broken);
+    assert!(barrier.is_broken());
+}
+
+/// A segment, where the word of a barrier's lock is in it, and what that word is to be.
+static SPOILED: Mutex<Option<(File, u64, [u8; 8])>> = Mutex::new(None);
+
+/// Ends every wait, as a signal handler that raises does; the first time the lock comes to be somebody's who died.
+struct Interrupt;
+
+impl Hook for Interrupt {
+    fn signalled(&self) -> Verdict {
+        if let Some((segment, place, word)) = SPOILED.lock().unwrap().take() {
+            segment.write_all_at(&word, place).unwrap();
+        }
+        Verdict::Stop
+    }
+}
+
+#[test]
+fn a_party_that_is_interrupted_leaves_though_the_lock_of_the_barrier_is_a_dead_ones() {
+    // Words of slots are behind the segment's head and the slot's tag.
+    fn file_and_word(place: &carrick::sync::Place<'_>, size: u64) -> (File, u64) {
+        (place.fd.as_fd().try_clone_to_owned().unwrap().into(), 1024 + u64::from(place.slot) * size + 8)
+    }
+    let _test = Test::begin();
+    if !in_child("a_party_that_is_interrupted_leaves_though_the_lock_of_the_barrier_is_a_dead_ones") {
+        return;
+    }
+    let (lock, barrier) = (Lock::new().unwrap(), Barrier::new(2).unwrap());
+    let holder = Child::start(|| drop(lock.acquire(NEVER)));
+    assert_eq!(holder.status(0), 0);
+    let mut dead = [0; 8];
+    let (small, place) = file_and_word(&lock.place(), 64);
+    small.read_exact_at(&mut dead, place).unwrap();
+    drop(small);
+    assert_eq!(u32::from_le_bytes(dead[..4].try_into().unwrap()), holder.0.unsigned_abs());
+    let (segment, place) = file_and_word(&barrier.place(), 1024);
+    *SPOILED.lock().unwrap() = Some((segment, place, dead));
+    set_hook(&Interrupt);
+    assert_eq!(kind(barrier.wait(soon())), Kind::Interrupted);
     assert!(barrier.is_broken());
 }

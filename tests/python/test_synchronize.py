@@ -386,7 +386,8 @@ def test_an_action_that_fails_breaks_the_barrier() -> None:
 
 def test_a_timeout_ends_though_the_action_of_a_barrier_does_not() -> None:
     ctx = multiprocessing.get_context("fork")
-    acting, go, outcomes = threading.Event(), threading.Event(), []
+    acting, go = threading.Event(), threading.Event()
+    outcomes: list[Any] = []
 
     def act() -> None:
         acting.set()

@@ -256,6 +256,11 @@ impl Barrier {
                 Err(error) if error.kind() == Kind::Interrupted => {}
                 other => return other,
             }
+            // Who is interrupted again and again never sleeps long enough to see that the holder died.
+            match self.lock(operation, Deadline::NOW) {
+                Err(error) if error.kind() == Kind::WouldBlock => std::thread::yield_now(),
+                other => return other,
+            }
         }
     }
 
