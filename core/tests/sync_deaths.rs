@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
-use support::{Test, asleep, eventually, in_child, moment, named, soon};
+use support::{Test, asleep, eventually, in_child, named, soon};
 
 const NEVER: Deadline = Deadline::NEVER;
 
@@ -228,36 +228,31 @@ fn an_action_that_panics_breaks_the_barrier() {
 }
 
 #[test]
-fn deadlines_at_a_barrier_end_though_the_action_does_not() {
+fn those_who_have_arrived_wait_for_the_action_past_their_deadlines() {
     let _test = Test::begin();
-    for late in [Deadline::NOW, moment()] {
-        let barrier = Arc::new(Barrier::new(2).unwrap());
-        let first = Arc::clone(&barrier);
-        let first = named("first", move || kind(first.wait(soon())));
-        eventually("it waits", || barrier.waiting() == 1);
-        let last = Child::start(|| {
-            let stop = || {
-                // SAFETY: it has no arguments of ours.
-                unsafe { libc::raise(libc::SIGSTOP) };
-                Ok(())
-            };
-            assert_eq!(kind(barrier.wait_with(NEVER, stop)), Kind::Broken);
-        });
-        assert!(libc::WIFSTOPPED(last.status(libc::WUNTRACED)));
-        // All have arrived; this one is for the next meeting.
-        assert_eq!(kind(barrier.wait(late)), Kind::Timeout);
-        assert_eq!(first.join().unwrap(), Kind::Broken);
-        last.signal(libc::SIGCONT);
-        assert_eq!(last.status(0), 0, "the last party is told that its meeting was broken");
-        assert!(barrier.is_broken());
-    }
+    let barrier = Arc::new(Barrier::new(2).unwrap());
+    let deadline = Deadline::after(Duration::from_secs(1));
+    let first = Arc::clone(&barrier);
+    let first = named("first", move || first.wait(deadline));
+    eventually("one waits", || barrier.waiting() == 1);
+    let action = || {
+        while !deadline.expired() {
+            std::thread::yield_now();
+        }
+        Ok(())
+    };
+    assert_eq!(barrier.wait_with(NEVER, action).unwrap(), 1);
+    assert_eq!(first.join().unwrap().unwrap(), 0);
+    assert!(!barrier.is_broken());
 }
 
 #[test]
-fn a_party_gives_up_in_time_though_the_action_does_not_end() {
+fn a_barrier_can_be_aborted_and_reset_though_the_action_does_not_end() {
     let _test = Test::begin();
     let barrier = Arc::new(Barrier::new(2).unwrap());
     let (acting, go) = (Arc::new(Barrier::new(2).unwrap()), Arc::new(Barrier::new(2).unwrap()));
+    let first = Arc::clone(&barrier);
+    let first = named("first", move || kind(first.wait(soon())));
     let last = {
         let (barrier, acting, go) = (Arc::clone(&barrier), Arc::clone(&acting), Arc::clone(&go));
         named("last", move || {
@@ -266,9 +261,13 @@ fn a_party_gives_up_in_time_though_the_action_does_not_end() {
             barrier.wait_with(NEVER, action)
         })
     };
-    assert_eq!(kind(barrier.wait(Deadline::after(Duration::from_millis(300)))), Kind::Timeout);
     acting.wait(soon()).unwrap();
-    // What was broken can be used again before the action has ended, which does no harm to the next meeting.
+    // All have arrived; this one is for the next meeting.
+    assert_eq!(kind(barrier.wait(Deadline::NOW)), Kind::Timeout);
+    assert!(!barrier.is_broken());
+    barrier.abort().unwrap();
+    assert_eq!(first.join().unwrap(), Kind::Broken);
+    // It can be used again before the action has ended, which does no harm to the next meeting.
     barrier.reset().unwrap();
     let next = Arc::clone(&barrier);
     let next = named("next", move || next.wait(soon()));

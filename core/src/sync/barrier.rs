@@ -13,9 +13,10 @@
 //! about: that is what deadlines are for.
 //!
 //! # The action
-//! Is done without the lock, so that those who wait can leave in time, and break the meeting, whatever becomes of the
-//! action. All have arrived then: who comes now is for the next meeting and waits until this one is over. The last one
-//! finds afterwards whether its meeting was broken meanwhile.
+//! Is done without the lock, so that those who wait can be interrupted, and others can abort or reset the barrier,
+//! whatever becomes of the action. All have arrived then, which is what deadlines are for: they break nothing any more. Who
+//! comes now is for the next meeting and waits until this one is over. The last one finds afterwards whether its meeting
+//! was broken meanwhile.
 //!
 //! # Many parties
 //! A barrier for more than fit into its slot has slots of seats behind it, in a segment of its own.
@@ -273,9 +274,9 @@ impl Barrier {
         self.arrive(deadline, None::<fn() -> Result<()>>)
     }
 
-    /// Like [`wait`](Self::wait); the party that arrives last does `action` before all go on. Deadlines of the others
-    /// go on meanwhile: one that passes breaks the meeting, and the barrier, which the last party is told by `Broken`
-    /// when its action has ended.
+    /// Like [`wait`](Self::wait); the party that arrives last does `action` before all go on. Deadlines are for all to
+    /// arrive: those who have wait for the action past theirs, as with CPython's barrier. If the barrier is aborted or
+    /// reset meanwhile the last party is told by `Broken` when its action has ended.
     ///
     /// # Errors
     /// As [`wait`](Self::wait), and those of `action`, which break the barrier.
@@ -304,6 +305,11 @@ impl Barrier {
             return action().and_then(|()| begun.end()).map(|()| turn);
         }
         drop(held);
+        self.stay(meeting, turn, deadline)
+    }
+
+    /// Waits, having arrived, until the meeting is over.
+    fn stay(&self, meeting: u32, turn: u32, deadline: Deadline) -> Result<u32> {
         match self.wait_for(meeting, turn, deadline) {
             Ok(Meeting::Broken) => Err(Error::new(Kind::Broken, WAIT)),
             Ok(_) => Ok(turn),
@@ -333,12 +339,7 @@ impl Barrier {
             }
             let meeting = words.present();
             drop(held);
-            if let Err(error) = self.wait_for(meeting, turn, deadline) {
-                if error.kind() == Kind::Timeout {
-                    self.break_meeting(meeting)?;
-                }
-                return Err(error);
-            }
+            self.wait_for(meeting, turn, deadline)?;
         }
     }
 
@@ -394,11 +395,16 @@ impl Barrier {
     /// A party that had arrived gives up, unless the meeting has ended meanwhile.
     fn leave(&self, meeting: u32, turn: u32, error: Error) -> Result<u32> {
         let words = &*self.slot;
-        let _held = self.lock_surely(WAIT)?;
+        let held = self.lock_surely(WAIT)?;
+        let acting = words.arrived.load(Ordering::SeqCst) >= self.parties();
         match words.outcome(meeting) {
             Meeting::Met if error.kind() == Kind::Timeout => return Ok(turn),
+            Meeting::Waits if acting && error.kind() == Kind::Timeout => {
+                drop(held);
+                return self.stay(meeting, turn, Deadline::NEVER);
+            }
             Meeting::Waits if error.kind() == Kind::Timeout => words.break_up(),
-            Meeting::Waits if words.arrived.load(Ordering::SeqCst) >= self.parties() => {
+            Meeting::Waits if acting => {
                 // The action is being done: the others meet without this one, which need not live until then.
                 let others = 0..words.arrived().saturating_sub(1);
                 let mine = others.map_while(|place| self.seat(place)).find(|seat| seat.is_mine());
