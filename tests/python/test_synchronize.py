@@ -407,7 +407,6 @@ def test_who_has_come_to_a_barrier_waits_for_the_action_past_its_timeout() -> No
     assert not barrier.broken
 
 
-
 def meet(barrier: Any) -> None:
     try:
         barrier.wait()

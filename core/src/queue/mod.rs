@@ -298,10 +298,8 @@ impl Queue {
         let held = self.lock_put(head, patience)?;
         let outcome = put()?;
         drop(held);
-        if matches!(outcome, Outcome::Put(_)) {
-            if head.put.take_sleepers() {
-                wake(head.put.word(), 1);
-            }
+        if matches!(outcome, Outcome::Put(_)) && head.put.take_sleepers() {
+            wake(head.put.word(), 1);
         }
         Ok(outcome)
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Tests of what is seen from inside only: a queue whose producer ended between two stores, and who wakes whom.
+#![expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 use super::layout::Commit;
 use super::stream::Outcome;
@@ -28,13 +29,10 @@ fn rings(bell: BorrowedFd<'_>) -> bool {
 }
 
 /// Runs `body` in a thread and waits until that sleeps.
-fn asleep<'s, T: Send>(
+fn asleep<'s, T: Send + 's>(
     scope: &'s thread::Scope<'s, '_>,
     body: impl FnOnce() -> T + Send + 's,
-) -> thread::ScopedJoinHandle<'s, T>
-where
-    T: 's,
-{
+) -> thread::ScopedJoinHandle<'s, T> {
     let (sender, receiver) = mpsc::channel();
     let thread = scope.spawn(move || {
         // SAFETY: it has no arguments and only tells a number.
