@@ -13,6 +13,7 @@ answers for the names of the standard modules. Who asks for the standard module 
 
 import os
 import sys
+from _thread import get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -90,16 +91,22 @@ def patch(*, hmac_default: str | None = None) -> None:
     _finder = _Finder()
     sys.meta_path.insert(0, _finder)
     for name in sorted(EXCHANGED & sys.modules.keys()):
-        _exchange(name)
+        # None is for a module that a program wants nobody to import.
+        if sys.modules.get(name) is not None:
+            _exchange(name)
 
 
 class _Finder:
     """Finder and loader of the names in ``EXCHANGED``, for :data:`sys.meta_path`."""
 
+    def __init__(self) -> None:
+        self.standard: set[tuple[str, int]] = set()
+        """The names that mean the standard module to a thread, for as long as it looks for that."""
+
     def find_spec(
         self, fullname: str, path: "Sequence[str] | None", target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
-        if fullname not in EXCHANGED:
+        if fullname not in EXCHANGED or (fullname, get_ident()) in self.standard:
             return None
         from importlib.machinery import ModuleSpec
 
@@ -125,17 +132,20 @@ def import_standard(name: str) -> "ModuleType":
 
     if _finder is None or name not in EXCHANGED or name in sys.modules:
         return import_module(name)
-    from importlib.util import module_from_spec
+    from importlib.util import find_spec, module_from_spec
 
-    parent = name.rpartition(".")[0]
-    path = import_module(parent).__path__ if parent else None
-    for finder in sys.meta_path:
-        spec = None if finder is _finder else finder.find_spec(name, path)
-        if spec is not None and spec.loader is not None:
-            module = module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return module
-    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    # Finders may ask all finders in turn, those of import hooks do, and are not to find ours.
+    me = (name, get_ident())
+    _finder.standard.add(me)
+    try:
+        spec = find_spec(name)
+    finally:
+        _finder.standard.discard(me)
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _exchange(name: str) -> "ModuleType":
@@ -156,7 +166,7 @@ def _exchange(name: str) -> "ModuleType":
         return ours
     setattr(sys.modules[parent], leaf, ours)
     for other, module in list(sys.modules.items()):
-        if other.startswith(f"{parent}.") and vars(module).get(leaf) is standard:
+        if other.startswith(f"{parent}.") and getattr(module, "__dict__", {}).get(leaf) is standard:
             setattr(module, leaf, ours)
     if leaf == "connection":
         _exchange_classes(standard, ours)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from support import run
 
@@ -115,6 +117,127 @@ assert not wrong, wrong
         run(NAMES + source)
 
 
+def test_nobody_gets_to_see_a_standard_module_while_ours_is_imported() -> None:
+    run(
+        NAMES
+        + """
+import carrick, importlib, sys
+carrick.patch()
+seen = set()
+def look(frame, event, argument):
+    seen.update(name for name in NAMES if getattr(sys.modules.get(name), "__name__", None) == name)
+    parent = sys.modules.get("multiprocessing")
+    seen.update(
+        name for name in NAMES if getattr(getattr(parent, name.rpartition(".")[2], None), "__name__", None) == name
+    )
+sys.setprofile(look)
+for name in NAMES:
+    importlib.import_module(name)
+sys.setprofile(None)
+assert not seen, seen
+"""
+    )
+
+
+FIRST_AT_ONCE = """
+import sys, threading
+import multiprocessing
+
+def work(kind, method):
+    start.wait()
+    try:
+        context = multiprocessing.get_context(method)
+        arguments = () if kind == "Process" else (getattr(context, kind)(),)
+        process = context.Process(target=id, args=(arguments,))
+        process.start()
+        process.join()
+        made = [type(one).__module__ for one in (process._popen, *arguments)]
+        done.append((process.exitcode, [module for module in made if not module.startswith("carrick.")]))
+    except Exception as error:
+        done.append(repr(error))
+
+if __name__ == "__main__":
+    start, done = threading.Barrier(4), []
+    threads = [threading.Thread(target=work, args=sys.argv[1:3]) for _ in range(4)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    if sys.argv[2] == "forkserver":
+        from multiprocessing import forkserver
+        forkserver._forkserver._stop()
+    assert done == [(0, [])] * 4, done
+"""
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize("kind", ["Process", "Lock", "Event", "Queue"])
+def test_threads_that_make_their_first_object_at_once_get_ours(
+    kind: str, method: str, tmp_path: Path
+) -> None:
+    script = tmp_path / "first_at_once.py"
+    script.write_text(FIRST_AT_ONCE, "utf-8")
+    run(
+        "import runpy; runpy.run_module('carrick', run_name='__main__', alter_sys=True)",
+        str(script),
+        kind,
+        method,
+    )
+
+
+def test_import_hooks_of_others_are_asked_for_the_standard_module() -> None:
+    run(
+        """
+        import carrick, importlib.util, sys, warnings
+        warnings.simplefilter("ignore", ImportWarning)
+        carrick.patch()
+
+        class Without:
+            "Has no find_spec, as was the rule once."
+
+            def find_module(self, name, path=None):
+                return None
+
+        class Hook:
+            "Asks the other finders, as those of wrapt do."
+            asking = False
+            found = []
+
+            def find_spec(self, name, path=None, target=None):
+                if name != "queue" or self.asking:
+                    return None
+                self.asking = True
+                try:
+                    spec = importlib.util.find_spec(name)
+                finally:
+                    self.asking = False
+                self.found.append(type(spec.loader).__module__)
+                return spec
+
+        sys.meta_path[:0] = [Without(), Hook()]
+        import queue
+        import carrick.queue
+        assert queue is carrick.queue
+        assert Hook.found == ["carrick._patch", "_frozen_importlib_external"], Hook.found
+        """
+    )
+
+
+def test_a_module_that_a_program_wants_nobody_to_import_stays_so() -> None:
+    run(
+        """
+        import sys
+        sys.modules["multiprocessing.shared_memory"] = None
+        import carrick
+        carrick.patch()
+        import multiprocessing.connection
+        try:
+            import multiprocessing.shared_memory
+        except ModuleNotFoundError:
+            sys.exit()
+        raise AssertionError
+        """
+    )
+
+
 def test_the_classes_of_socketserver_say_that_they_are_of_socketserver() -> None:
     run(
         """
@@ -165,12 +288,9 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_children_are_patched(method: str, tmp_path: object) -> None:
-    from pathlib import Path
-
-    folder = Path(str(tmp_path))
-    (folder / "patched_child.py").write_text(CHILD, "utf-8")
-    run(PARENT, method, str(folder))
+def test_children_are_patched(method: str, tmp_path: Path) -> None:
+    (tmp_path / "patched_child.py").write_text(CHILD, "utf-8")
+    run(PARENT, method, str(tmp_path))
 
 
 def test_a_manager_works_on_our_connections() -> None:
