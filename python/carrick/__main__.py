@@ -54,49 +54,51 @@ def _run(first: str, rest: list[str]) -> None:
     if sys.excepthook is sys.__excepthook__:
         sys.excepthook = _excepthook
     if first == "-m":
-        sys.argv = rest
-        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+        sys.argv = ["-m", *rest[1:]]
+        _run_as_main(rest[0])
         return
     if first == "-c":
-        code, sys.argv = rest[0], ["-c", *rest[1:]]
+        sys.argv = ["-c", *rest[1:]]
         _in_front("")
-        _execute(compile(code, "<string>", "exec", dont_inherit=True), {"__loader__": BuiltinImporter})
+        _execute(compile(rest[0], "<string>", "exec", dont_inherit=True), {"__loader__": BuiltinImporter})
         return
     sys.argv = [first, *rest]
-    path = os.path.abspath(first)
-    start = b"PK" if os.path.isdir(path) else _start_of(path)
-    if start[:2] == b"PK":
-        _run_folder(path)
+    # As python writes it, not normalised: programs see it in __file__ and in tracebacks.
+    path = first if os.path.isabs(first) else os.path.join(os.getcwd(), first)
+    if pkgutil.get_importer(path) is not None:
+        # A folder or an archive. In front even where the folders of scripts are not.
+        sys.path[: not sys.flags.safe_path] = [path]
+        _run_as_main("__main__", False)
         return
+    source = _read(path)
     _in_front(os.path.dirname(os.path.realpath(path)))
     loader: Any
-    if start[2:] == b"\r\n":
+    if source[2:4] == b"\r\n":
         # The number at the beginning of compiled code ends so.
         loader = SourcelessFileLoader("__main__", path)
         code = loader.get_code("__main__")
     else:
         loader = SourceFileLoader("__main__", path)
-        code = loader.source_to_code(loader.get_data(path), path)
+        code = compile(source, path, "exec", dont_inherit=True)
     _execute(code, {"__file__": path, "__cached__": None, "__loader__": loader})
 
 
-def _run_folder(path: str) -> None:
-    importer = pkgutil.get_importer(path)
-    spec: Any = importer.find_spec("__main__") if importer else None
-    if spec is None:
-        sys.exit(f"{sys.executable}: can't find '__main__' module in {path!r}")
-    # In front even where the folders of scripts are not.
-    sys.path[: not sys.flags.safe_path] = [path]
-    names = {"__file__": spec.origin, "__cached__": spec.cached, "__package__": "", "__spec__": spec}
-    _execute(spec.loader.get_code("__main__"), {**names, "__loader__": spec.loader})
+def _run_as_main(name: str, alter_argv: bool = True) -> None:
+    """What ``python -m`` calls: it reports in python's words what cannot be run."""
+    sys.modules["__main__"] = ModuleType("__main__")
+    runpy._run_module_as_main(name, alter_argv)  # type: ignore[attr-defined]
 
 
-def _start_of(path: str) -> bytes:
+def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read(4)
+            return file.read()
     except OSError as error:
-        sys.exit(f"{sys.executable}: can't open file {path!r}: [Errno {error.errno}] {error.strerror}")
+        print(
+            f"{sys.executable}: can't open file {path!r}: [Errno {error.errno}] {error.strerror}",
+            file=sys.stderr,
+        )
+        sys.exit(2)
 
 
 def _in_front(folder: str) -> None:
@@ -112,10 +114,14 @@ def _execute(code: Any, names: dict[str, Any]) -> None:
 
 
 def _excepthook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-    """Leave out of the traceback what is not the program's."""
-    ours = (__file__, "<frozen runpy>", runpy.__file__)
-    while traceback is not None and traceback.tb_frame.f_code.co_filename in ours:
-        traceback = traceback.tb_next
+    """Leave out of the traceback how this module was run and what it did itself."""
+    rest = traceback
+    while rest is not None and rest.tb_frame.f_code.co_filename in ("<frozen runpy>", runpy.__file__):
+        rest = rest.tb_next
+    if rest is not None and rest.tb_frame.f_code.co_filename == __file__:
+        while rest is not None and rest.tb_frame.f_code.co_filename == __file__:
+            rest = rest.tb_next
+        traceback = rest
     error.__traceback__ = traceback
     sys.__excepthook__(kind, error, traceback)
 
