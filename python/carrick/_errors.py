@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Error(Exception):
     """The base of every exception that carrick raises by itself.
 
-    ``code`` is the number of the error in the C face, always negative; docs/errors.md lists them.
+    ``code`` is the number of the error in the C face, always negative; docs/errors.md lists them. A class of one kind
+    has it, too; 0 is for those of several, InvalidError and StateError, and for this one.
     """
 
     code: int = 0
@@ -179,7 +180,9 @@ _BY_NAME: dict[str, type[Error]] = {
 }
 """The class of each kind of the core's table."""
 
-_BY_CODE = {row[1]: _BY_NAME[row[0]] for row in _carrick.error_table()}
+_CODES = {row[0]: row[1] for row in _carrick.error_table()}
+
+_BY_CODE = {code: _BY_NAME[name] for name, code in _CODES.items()}
 
 _OS_CLASSES: dict[type[builtins.OSError], type[Error]] = {
     base: cls
@@ -202,6 +205,17 @@ _OS_CLASSES.pop(builtins.ConnectionError, None)
 
 for _cls in (Error, OwnerDiedWarning, ConnectionError, *_BY_NAME.values(), *_OS_CLASSES.values()):
     _cls.__module__ = "carrick"
+
+ConnectionError.code = _CODES["E_OS"]
+for _of_errno in _OS_CLASSES.values():
+    _of_errno.code = _CODES["E_OS"]
+for _name, _by_name in _BY_NAME.items():
+    _by_name.code = _CODES[_name] if list(_BY_NAME.values()).count(_by_name) == 1 else 0
+
+
+def _of_kind(name: str, text: str) -> Error:
+    """The exception for an error of a kind, by its name, that Python finds itself."""
+    return _from_core(_CODES[name], None, text)
 
 
 def _from_core(code: int, errno: int | None, text: str) -> Error:

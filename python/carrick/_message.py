@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, TypedDict, Unpack
 
 from carrick import _carrick
 from carrick._carrick import Request
-from carrick._errors import StateError
+from carrick._errors import _of_kind
 
 
 class _Options(TypedDict, total=False):
@@ -84,7 +84,7 @@ class MessageServer(_carrick.MessageServer):
     def start(self) -> Self:
         """Serve on a thread of the server's own and return the server."""
         if self._thread is not None:
-            raise StateError("start: this server is serving, or has served: make another")
+            raise _of_kind("E_STATE", "start: this server is serving, or has served: make another")
         self._thread = threading.Thread(target=self._serve_here, name="carrick-message-server", daemon=True)
         self._thread.start()
         return self

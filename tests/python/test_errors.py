@@ -58,6 +58,16 @@ def test_no_class_is_left_out_of_the_package() -> None:
 
 
 @pytest.mark.parametrize("cls", CLASSES)
+def test_a_class_of_one_kind_has_its_code(cls: Any) -> None:
+    own = [CODES[name] for name, by_name in _errors._BY_NAME.items() if by_name is cls]
+    several = {carrick.Error, carrick.InvalidError, carrick.StateError}
+    assert (len(own) > 1 or cls is carrick.Error) == (cls in several)
+    # Those that the table has not are of an errno each.
+    wanted = 0 if cls in several else own[0] if own else CODES["E_OS"]
+    assert cls.code == wanted and cls("text").code == wanted
+
+
+@pytest.mark.parametrize("cls", CLASSES)
 @pytest.mark.parametrize("again", [lambda e: pickle.loads(pickle.dumps(e)), copy.copy, copy.deepcopy])
 def test_every_exception_survives_pickling_and_copying(cls: Any, again: Callable[[Any], Any]) -> None:
     error = cls(5, "operation: text") if issubclass(cls, OSError) else cls("operation: text")
@@ -175,6 +185,14 @@ NOT_PROVOKED = {
     "E_BROKEN": "barriers come with a later issue",
     "E_HANDLER": "what a handler raised is reported itself, see test_message_server.py",
 }
+
+
+def test_a_server_that_is_started_twice_has_the_code_of_one_that_serves_twice() -> None:
+    with carrick.MessageServer(("127.0.0.1", 0), lambda request: None) as server:
+        for again in (server.start, server.serve_forever):
+            with pytest.raises(carrick.StateError, match="make another") as caught:
+                again()
+            assert caught.value.code == CODES["E_STATE"]
 
 
 @pytest.mark.parametrize("name", sorted(PROVOKED))
