@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import multiprocessing.context as context
+import os
 import queue
 import threading
 
@@ -221,9 +222,15 @@ def _of_kind(name: str, text: str) -> Error:
 def _from_core(code: int, errno: int | None, text: str) -> Error:
     """The exception for an error of the core."""
     cls = _BY_CODE.get(code, Error)
-    if cls is OSError and errno is not None:
-        # OSError picks the subclass for an errno; ours is found through it.
-        cls = _OS_CLASSES.get(type(builtins.OSError(errno, "")), OSError)
-    error = cls(errno, text) if issubclass(cls, builtins.OSError) and errno is not None else cls(text)
+    if cls is not OSError or errno is None:
+        error = cls(errno, text) if issubclass(cls, builtins.OSError) and errno is not None else cls(text)
+        error.code = code
+        return error
+    # The standard library says no more than strerror, and some programs compare; which call it was, is in a note.
+    standard = os.strerror(errno)
+    # OSError picks the subclass for an errno; ours is found through it.
+    error = _OS_CLASSES.get(type(builtins.OSError(errno, "")), OSError)(errno, standard)
+    if text != standard:
+        error.add_note(text)
     error.code = code
     return error

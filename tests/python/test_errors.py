@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import copy
+import errno
 import importlib
+import os
 import pickle
 import socket
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -30,15 +33,15 @@ CLASSES = [
 
 @pytest.mark.parametrize("row", [pytest.param(row, id=row[0]) for row in TABLE])
 def test_every_code_has_a_class_that_is_the_standard_one_of_the_table(row: Any) -> None:
-    name, code, text, errno, standard = row
+    name, code, text, number, standard = row
     cls = _errors._BY_NAME[name]
     module, _, wanted = standard.rpartition(".")
     assert issubclass(cls, getattr(importlib.import_module(module), wanted))
-    error = _errors._from_core(code, errno, f"operation: {text}")
+    error = _errors._from_core(code, number, f"operation: {text}")
     assert isinstance(error, cls) and error.code == code
     assert text in str(error)
-    if isinstance(error, OSError) and errno is not None:
-        assert error.errno == errno
+    if isinstance(error, OSError) and number is not None:
+        assert error.errno == number
 
 
 def test_the_table_of_classes_has_no_row_that_the_core_has_not() -> None:
@@ -209,8 +212,6 @@ def test_every_code_is_provoked_or_has_a_reason() -> None:
 
 
 def test_an_errno_gets_its_own_class() -> None:
-    import errno
-
     code = CODES["E_OS"]
     for number, cls in {
         errno.EPIPE: carrick.BrokenPipeError,
@@ -223,6 +224,58 @@ def test_an_errno_gets_its_own_class() -> None:
     }.items():
         error = _errors._from_core(code, number, "text")
         assert type(error) is cls and error.errno == number  # type: ignore[attr-defined]
+
+
+def refused_by_the_system(module: Any, case: str) -> Any:
+    """The error of a call of ``multiprocessing.connection``, the standard one or ours."""
+    reading, writing = module.Pipe(duplex=case != "one way")
+    if case == "reset":
+        # A peer that goes without having read all resets the connection.
+        writing.send_bytes(b"unread")
+    fd = writing.fileno()
+    with reading, writing, pytest.raises(OSError) as caught:
+        if case == "no descriptor":
+            os.close(fd)
+            try:
+                writing.send(1)
+            finally:
+                os.dup2(reading.fileno(), fd)
+        reading.close()
+        if case == "reset":
+            writing.recv_bytes()
+        writing.send(1)
+    return caught.value
+
+
+@pytest.mark.parametrize("case", ["both ways", "one way", "reset", "no descriptor"])
+def test_an_error_of_the_system_reads_as_in_the_standard_library(case: str) -> None:
+    import multiprocessing.connection
+
+    stock = refused_by_the_system(multiprocessing.connection, case)
+    ours = refused_by_the_system(connection, case)
+    assert (str(ours), ours.args, ours.errno, ours.strerror) == (
+        str(stock),
+        stock.args,
+        stock.errno,
+        stock.strerror,
+    )
+    assert (type(stock) is ConnectionResetError) == (case == "reset")
+    assert isinstance(ours, type(stock)) and ours.code == CODES["E_OS"]
+    (note,) = ours.__notes__
+    assert note.startswith(("send: ", "receive: ", "read: ", "write: ")) and note.endswith(
+        f"(os error {stock.errno})"
+    )
+
+
+def test_a_note_says_which_address_the_system_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(carrick.OSError) as caught:
+        address = "{}:{}".format(*taken.getsockname())
+        carrick.MessageServer(taken.getsockname(), lambda request: None)
+    error: Any = caught.value
+    assert str(error) == f"[Errno {errno.EADDRINUSE}] Address already in use"
+    for same in (error, pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert address in same.__notes__[0]
+        assert same.__notes__[0] in "".join(traceback.format_exception(same))
 
 
 def test_errors_of_two_threads_are_their_own() -> None:
