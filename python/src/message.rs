@@ -210,6 +210,18 @@ impl MessageServer {
     }
 }
 
+/// The bytes of a handler's answer. If it has none, no frame of Python's shows whose it is: the message does.
+fn answer_bytes<'a>(object: &'a Bound<'_, PyAny>, whose: &str, give: &str) -> PyResult<View<'a>> {
+    View::get(object).map_err(|error| {
+        if !error.is_instance_of::<PyTypeError>(object.py()) {
+            return error;
+        }
+        let kind = object.get_type();
+        let kind = kind.name().map_or_else(|_| kind.to_string(), |name| name.to_string());
+        PyTypeError::new_err(format!("{whose} {kind}: {give}"))
+    })
+}
+
 fn answer(handler: &Held, request: &mut server::Request<'_>) -> carrick::Result<()> {
     let failed = || Error::new(Kind::Handler, "handle request");
     let outcome = Python::try_attach(|py| {
@@ -220,10 +232,13 @@ fn answer(handler: &Held, request: &mut server::Request<'_>) -> carrick::Result<
             let result = handler.call1((&object,))?;
             let (replies, close) = object.get().take();
             for reply in &replies {
-                request.reply(View::get(reply.bind(py))?.bytes()).or_raise(py)?;
+                let reply = reply.bind(py);
+                let body = answer_bytes(reply, "request.reply() was given", "give a bytes-like object")?;
+                request.reply(body.bytes()).or_raise(py)?;
             }
             if !result.is_none() {
-                request.reply(View::get(&result)?.bytes()).or_raise(py)?;
+                let body = answer_bytes(&result, "handler returned", "return a bytes-like object or None")?;
+                request.reply(body.bytes()).or_raise(py)?;
             }
             if close {
                 request.close();

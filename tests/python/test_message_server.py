@@ -85,7 +85,7 @@ def test_an_exception_of_a_handler_is_reported_and_ends_that_connection_only() -
         if request.body == b"exit":
             raise SystemExit(3)
         if request.body == b"not bytes":
-            return 7  # type: ignore[return-value]
+            return "text"  # type: ignore[return-value]
         if request.body == b"bad reply":
             request.reply("text")  # type: ignore[arg-type]
         return b"fine"
@@ -101,6 +101,10 @@ def test_an_exception_of_a_handler_is_reported_and_ends_that_connection_only() -
             assert other.recv_bytes() == b"fine"
         assert server.stats()["failures"] == 4
     assert [type(error) for error in errors] == [ZeroDivisionError, SystemExit, TypeError, TypeError]
+    assert [str(error) for error in errors[2:]] == [
+        "handler returned str: return a bytes-like object or None",
+        "request.reply() was given str: give a bytes-like object",
+    ]
 
 
 def test_handlers_that_block_stop_no_other_up_to_max_threads() -> None:
