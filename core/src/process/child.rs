@@ -10,7 +10,7 @@ use crate::sys::{self, Interest, PollSlot};
 use crate::time::Deadline;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,25 +43,60 @@ impl Exit {
 #[derive(Debug)]
 enum Source {
     /// A child of this process, by its pidfd.
-    Own(OwnedFd),
+    Own(Arc<OwnedFd>),
     /// A child of a fork server, which reports; and its pidfd, unless it had ended before there could be one.
     Served(OwnedFd, Option<OwnedFd>),
+}
+
+impl Source {
+    /// How the process ended, `None` while it runs. The answer is there once.
+    fn ask(&self) -> Result<Option<Exit>> {
+        let failed = |e: io::Error| Error::from_io(&e, "join a process");
+        match self {
+            Self::Own(pidfd) => match sys::reap(pidfd.as_fd()) {
+                Ok(code) => Ok(code.map(Exit::from_code)),
+                // Somebody who waits for every child, or the kernel where SIGCHLD is ignored, was first.
+                Err(e) if e.raw_os_error() == Some(libc::ECHILD) => Ok(Some(Exit::Unknown)),
+                Err(e) => Err(failed(e)),
+            },
+            Self::Served(report, _) => {
+                let mut slot = [PollSlot::new(report.as_raw_fd(), Interest::Read)];
+                match sys::poll(&mut slot, Deadline::NOW) {
+                    Ok(0) => Ok(None),
+                    Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(None),
+                    Err(e) => Err(failed(e)),
+                    Ok(_) => {
+                        Ok(Some(request::exit_code(report.as_fd())?.map_or(Exit::Unknown, Exit::from_code)))
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// A process that was started. All calls may be made from any thread.
 ///
 /// Dropping it leaves the process running; it is taken from the kernel's table when a later child is started or
-/// dropped after its end. In a child of fork only the process that started it can wait for it.
+/// dropped after its end, and keeps a descriptor until then. In a child of fork only the process that started it can
+/// wait for it.
 #[derive(Debug)]
 pub struct Child {
     pid: i32,
+    /// The process that started it.
+    starter: u32,
     source: Source,
     ended: Mutex<Option<Exit>>,
     channel: Option<Connection<Stream>>,
 }
 
-/// Children of this process that nobody holds any more, and that had not ended when they were dropped.
-static ORPHANS: Mutex<Vec<i32>> = Mutex::new(Vec::new());
+/// Children of this process that nobody holds any more, and that had not ended when they were dropped, by their pidfds.
+/// A child of fork has the next list: of its parent's, a thread that is not there may hold the lock for ever.
+static ORPHANS: [Mutex<Vec<Arc<OwnedFd>>>; 16] = [const { Mutex::new(Vec::new()) }; 16];
+
+fn orphans() -> &'static Mutex<Vec<Arc<OwnedFd>>> {
+    let generation = usize::try_from(sys::generation()).unwrap_or(0);
+    &ORPHANS[generation % ORPHANS.len()]
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -69,21 +104,31 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// Takes children that were dropped and have ended from the kernel's table.
 pub(super) fn reap_orphans() {
-    // In a child of fork it may be held for ever, by a thread that is not there.
-    if let Ok(mut orphans) = ORPHANS.try_lock() {
-        orphans.retain(|pid| matches!(sys::reap(*pid), Ok(None)));
+    // Who has it does the same.
+    if let Ok(mut orphans) = orphans().try_lock() {
+        orphans.retain(|pidfd| matches!(sys::reap(pidfd.as_fd()), Ok(None)));
     }
 }
 
 impl Child {
     pub(super) fn own(pid: i32, pidfd: OwnedFd, channel: Option<Connection<Stream>>) -> Self {
+        sys::watch_forks();
         reap_orphans();
-        Self { pid, source: Source::Own(pidfd), ended: Mutex::new(None), channel }
+        Self::new(pid, Source::Own(Arc::new(pidfd)), channel)
     }
 
     pub(super) fn served(pid: i32, report: OwnedFd, channel: Option<Connection<Stream>>) -> Self {
-        let source = Source::Served(report, sys::pidfd(pid).ok());
-        Self { pid, source, ended: Mutex::new(None), channel }
+        Self::new(pid, Source::Served(report, sys::pidfd(pid).ok()), channel)
+    }
+
+    /// A child that has ended, nobody knows how: a report that nobody writes says the same.
+    pub(super) fn ended(pid: i32, channel: Option<Connection<Stream>>) -> io::Result<Self> {
+        let (report, _) = sys::pipe()?;
+        Ok(Self::new(pid, Source::Served(report, None), channel))
+    }
+
+    fn new(pid: i32, source: Source, channel: Option<Connection<Stream>>) -> Self {
+        Self { pid, starter: std::process::id(), source, ended: Mutex::new(None), channel }
     }
 
     /// The number of the process.
@@ -137,27 +182,15 @@ impl Child {
     }
 
     fn look(&self) -> Result<Option<Exit>> {
-        let mut ended = lock(&self.ended);
+        let mut ended = match self.ended.try_lock() {
+            Ok(ended) => ended,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // In a child of fork it may be held for ever, by a thread that is not there.
+            Err(TryLockError::WouldBlock) if self.starter != std::process::id() => return self.source.ask(),
+            Err(TryLockError::WouldBlock) => lock(&self.ended),
+        };
         if ended.is_none() {
-            *ended = match &self.source {
-                Source::Own(_) => match sys::reap(self.pid) {
-                    Ok(status) => status.map(|status| Exit::from_code(sys::exit_code(status))),
-                    // Somebody who waits for every child, or the kernel where SIGCHLD is ignored, was first.
-                    Err(e) if e.raw_os_error() == Some(libc::ECHILD) => Some(Exit::Unknown),
-                    Err(e) => return Err(Error::from_io(&e, "join a process")),
-                },
-                Source::Served(report, _) => {
-                    let mut slot = [PollSlot::new(report.as_raw_fd(), Interest::Read)];
-                    match sys::poll(&mut slot, Deadline::NOW) {
-                        Ok(0) => None,
-                        Err(e) if e.kind() == io::ErrorKind::Interrupted => None,
-                        Err(e) => return Err(Error::from_io(&e, "join a process")),
-                        Ok(_) => {
-                            Some(request::exit_code(report.as_fd())?.map_or(Exit::Unknown, Exit::from_code))
-                        }
-                    }
-                }
-            };
+            *ended = self.source.ask()?;
         }
         Ok(*ended)
     }
@@ -167,10 +200,12 @@ impl Child {
     /// # Errors
     /// `Os` (EINVAL: there is no such signal; EPERM: the process has another user).
     pub fn signal(&self, number: i32) -> Result<()> {
-        // Under the lock it cannot be taken from the kernel's table meanwhile.
-        let ended = lock(&self.ended);
-        let (Source::Own(pidfd) | Source::Served(_, Some(pidfd))) = &self.source else { return Ok(()) };
-        if ended.is_some() {
+        let pidfd: &OwnedFd = match &self.source {
+            Source::Own(pidfd) => pidfd,
+            Source::Served(_, Some(pidfd)) => pidfd,
+            Source::Served(_, None) => return Ok(()),
+        };
+        if self.ended.try_lock().is_ok_and(|ended| ended.is_some()) {
             return Ok(());
         }
         match sys::signal_pidfd(pidfd.as_raw_fd(), number) {
@@ -208,8 +243,13 @@ impl AsFd for Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if matches!(self.source, Source::Own(_)) && matches!(self.look(), Ok(None)) {
-            lock(&ORPHANS).push(self.pid);
+        // It has no other user: its lock, which a child of fork may find held for ever, is not asked.
+        let ended = *self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Source::Own(pidfd) = &self.source
+            && ended.is_none()
+            && matches!(self.source.ask(), Ok(None))
+        {
+            lock(orphans()).push(Arc::clone(pidfd));
         }
         reap_orphans();
     }

@@ -62,10 +62,15 @@ impl ForkServer {
     /// As [`fork`](super::fork).
     pub fn new(function: fn(Task) -> i32) -> Result<Self> {
         let (socket, requests) = super::supply::request_pair()?;
-        match sys::fork_child().map_err(|e| Error::from_io(&e, "start a fork server"))? {
+        let failed = |e: io::Error| Error::from_io(&e, "start a fork server");
+        match sys::fork_child().map_err(failed)? {
             ForkOutcome::Parent(handle) => {
                 let (pid, pidfd) = handle.into_parts();
                 Ok(Self { socket: Some(socket), process: Child::own(pid, pidfd, None) })
+            }
+            ForkOutcome::Ended(pid) => {
+                let process = Child::ended(pid, None).map_err(failed)?;
+                Ok(Self { socket: Some(socket), process })
             }
             ForkOutcome::Child => {
                 drop(socket);

@@ -199,6 +199,7 @@ impl Command {
         let pid = i32::try_from(started.id()).unwrap_or(0);
         match sys::pidfd(pid) {
             Ok(pidfd) => Ok(Child::own(pid, pidfd, channel)),
+            Err(error) if sys::is_gone(&error) => Child::ended(pid, channel).map_err(failed),
             Err(error) => {
                 // Without a descriptor nobody could wait for it with a deadline.
                 let _ = started.kill().and_then(|()| started.wait());
@@ -314,6 +315,12 @@ pub fn fork(
             }
             let (pid, pidfd) = handle.into_parts();
             Ok(Child::own(pid, pidfd, ours))
+        }
+        ForkOutcome::Ended(pid) => {
+            if let Some(theirs) = theirs {
+                theirs.forget();
+            }
+            Child::ended(pid, ours).map_err(failed)
         }
         ForkOutcome::Child => {
             if let Some(ours) = &ours {

@@ -13,13 +13,17 @@
 //!
 //! # How many
 //! One at first; one more, up to four, whenever the last idle child was taken.
+//!
+//! # Descriptors
+//! The server has one for each busy child, so it raises its limit as far as it may, and for each idle one it keeps room for
+//! its report. Where it has no room for one more it forks none, and the requests that nobody takes are refused.
 #![forbid(unsafe_code)]
 
 pub use super::request::{MOST_DESCRIPTORS, Request, ask, exit_code};
 use super::request::{ending, receive, write_number};
 use crate::error::{Error, Result};
 use crate::interrupt::{self, Sleeper};
-use crate::sys::{self, ChildSignal, Interest, PollSlot};
+use crate::sys::{self, ChildSignal, Interest, MostDescriptors, PollSlot};
 use crate::time::Deadline;
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -45,13 +49,18 @@ pub fn request_pair() -> Result<(OwnedFd, OwnedFd)> {
 /// The children of a fork server. The server calls [`wait`](Self::wait) in a loop, forks when it returns true, and
 /// says so ([`forked`](Self::forked), [`fork_failed`](Self::fork_failed)); the child calls [`take`](Self::take).
 ///
-/// SIGCHLD is blocked in the thread that made it, until it is dropped or `take` returns.
+/// Until it is dropped or `take` returns, SIGCHLD is blocked in the thread that made it, and in the process it has its
+/// default action and the limit on descriptors is as high as it may be.
 pub struct Supply {
     requests: OwnedFd,
     /// What children say to the server, and their end of it.
     heard: OwnedFd,
     saying: OwnedFd,
     deaths: ChildSignal,
+    limit: MostDescriptors,
+    /// Descriptors that keep the room for others: for the report of each idle child, and for that of a request that is
+    /// refused.
+    room: Vec<OwnedFd>,
     server: u32,
     idle: HashSet<i32>,
     busy: HashMap<i32, OwnedFd>,
@@ -66,18 +75,23 @@ impl Supply {
     /// `Os` (EMFILE: no descriptors are left).
     pub fn new(requests: OwnedFd) -> Result<Self> {
         let failed = |e: io::Error| Error::from_io(&e, SERVING);
+        let limit = MostDescriptors::allow().map_err(failed)?;
         let (heard, saying) = sys::message_pair().map_err(failed)?;
-        Ok(Self {
+        let mut supply = Self {
             requests,
             heard,
             saying,
             deaths: ChildSignal::new().map_err(failed)?,
+            limit,
+            room: Vec::new(),
             server: std::process::id(),
             idle: HashSet::new(),
             busy: HashMap::new(),
             wanted: 1,
             resting: None,
-        })
+        };
+        supply.keep_room(1).map_err(failed)?;
+        Ok(supply)
     }
 
     /// Does the server's part until a child is to be forked (true), or the last client is gone (false).
@@ -90,7 +104,10 @@ impl Supply {
             if self.resting.is_none_or(|rest| rest.expired()) {
                 self.resting = None;
                 if self.idle.len() < self.wanted {
-                    return Ok(true);
+                    match self.keep_room(self.idle.len() + 2) {
+                        Ok(()) => return Ok(true),
+                        Err(e) => self.fork_failed(e.raw_os_error().unwrap_or(libc::EMFILE)),
+                    }
                 }
             }
             let sleeper = Sleeper::prepare(SERVING)?;
@@ -136,6 +153,7 @@ impl Supply {
     pub fn fork_failed(&mut self, errno: i32) {
         self.resting = Some(Deadline::after(REST));
         while self.idle.is_empty() {
+            self.room.clear();
             match receive(&self.requests, false) {
                 // A client that is gone needs no answer.
                 Ok(Some(arrived)) => drop(write_number(&arrived.report, -i64::from(errno))),
@@ -143,6 +161,14 @@ impl Supply {
                 Ok(None) | Err(_) => break,
             }
         }
+        let _ = self.keep_room(self.idle.len() + 1);
+    }
+
+    fn keep_room(&mut self, count: usize) -> io::Result<()> {
+        while self.room.len() < count {
+            self.room.push(self.saying.try_clone()?);
+        }
+        Ok(())
     }
 
     /// In the child: waits for a request and takes it. `None`: there will be none, and the child is to end.
@@ -151,9 +177,9 @@ impl Supply {
     /// `Os`.
     pub fn take(self) -> Result<Option<Request>> {
         let failed = |e: io::Error| Error::from_io(&e, "wait for a request");
-        let Self { requests, saying, deaths, server, heard, busy, .. } = self;
+        let Self { requests, saying, deaths, limit, server, heard, busy, room, .. } = self;
         // A report ends when nobody has it any more, and these are others'.
-        drop((heard, busy));
+        drop((heard, busy, room));
         loop {
             if !sys::die_with_parent(server).map_err(failed)? {
                 return Ok(None);
@@ -186,7 +212,7 @@ impl Supply {
                 // The client is gone: nobody would know of what this child does.
                 return Ok(None);
             }
-            drop(deaths);
+            drop((deaths, limit));
             return Ok(Some(arrived.request));
         }
     }
@@ -195,9 +221,14 @@ impl Supply {
     fn hear(&mut self) -> Result<()> {
         let mut bytes = [0; 8];
         loop {
+            drop(self.room.pop());
             let mut received = match sys::recv_message(self.heard.as_raw_fd(), &mut bytes, false) {
                 Ok(received) => received,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    // Of the number that was just given back.
+                    let _ = self.keep_room(self.idle.len() + 1);
+                    return Ok(());
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(Error::from_io(&e, SERVING)),
             };

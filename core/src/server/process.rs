@@ -50,6 +50,8 @@ pub(super) fn serve(
                 add(&control.counters.active, 1);
                 children.push(child);
             }
+            // Nobody knows how.
+            Ok(ForkOutcome::Ended(_)) => add(&control.counters.requests, 1),
             Err(_) => {
                 add(&control.counters.accept_failures, 1);
                 rest(control);

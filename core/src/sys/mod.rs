@@ -18,9 +18,10 @@
 //! | `fork_child`, `ProcessHandle` | `wait` until the child ends or deadline | EINTR is reported | - |
 //! | `message_pair`, `pipe`, `send_message`, `recv_message` | `recv_message` when asked to | EINTR is reported; no SIGPIPE | close-on-exec |
 //! | `fork_plain`, `add_extras`, `occupy` | never | what `add_extras` does is safe between fork and exec | - |
-//! | `ignore_interrupt`, `heed_interrupt`, `signal_pidfd`, `reap` | never | they change SIGINT of the process | - |
+//! | `ignore_interrupt`, `heed_interrupt`, `signal_pidfd`, `reap`, `is_gone`, `cores`, `clock_nanos` | never | they change SIGINT of the process | - |
 //! | `pidfd`, `reap_any`, `exit_code`, `is_stop`, `kill_child`, `bury_child` | `bury_child` until the child has ended | - | only the parent can reap |
-//! | `ChildSignal` | never | SIGCHLD is blocked meanwhile | the child drops it, which unblocks |
+//! | `ChildSignal` | never | SIGCHLD is blocked meanwhile, and has its default action | the child drops it, which puts both back |
+//! | `MostDescriptors` | never | - | the child drops it, which puts the limit back |
 //! | `die_with_parent`, `outlive_parent` | never | - | the child of a fork starts without |
 //! | `lifeline`, `hold_on` | never | `hold_on` is safe between fork and exec | a child has no lifeline of its own yet |
 //! | `memory_file`, `grow_file`, `reserve_file`, `punch_file`, `is_sealed`, `shared_length`, `file_id`, `Mapping` | never | - | a child has file and mapping, too |

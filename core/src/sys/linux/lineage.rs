@@ -53,10 +53,12 @@ pub(crate) fn exit_code(status: i32) -> i32 {
     if libc::WIFSIGNALED(status) { -libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
 }
 
-/// SIGCHLD as a descriptor, and blocked, in the thread that made this.
+/// SIGCHLD as a descriptor, and blocked, in the thread that made this; and with its default action in this process, since
+/// where it is ignored the kernel leaves no child to wait for.
 pub(crate) struct ChildSignal {
     fd: OwnedFd,
     before: libc::sigset_t,
+    action: libc::sigaction,
 }
 
 impl ChildSignal {
@@ -69,7 +71,10 @@ impl ChildSignal {
         // SAFETY: signalfd has just made this descriptor.
         let fd = unsafe { OwnedFd::from_raw_fd(fd) };
         syscall!(pthread_sigmask(libc::SIG_BLOCK, &raw const only, &raw mut before))?;
-        Ok(Self { fd, before })
+        // SAFETY: sigaction is plain data; all zeros is the default action.
+        let (default, mut action) = unsafe { std::mem::zeroed::<(libc::sigaction, libc::sigaction)>() };
+        syscall!(sigaction(libc::SIGCHLD, &raw const default, &raw mut action))?;
+        Ok(Self { fd, before, action })
     }
 
     pub(crate) fn fd(&self) -> RawFd {
@@ -85,7 +90,28 @@ impl ChildSignal {
 
 impl Drop for ChildSignal {
     fn drop(&mut self) {
+        let _ = syscall!(sigaction(libc::SIGCHLD, &raw const self.action, std::ptr::null_mut()));
         let _ = syscall!(pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()));
+    }
+}
+
+/// As many descriptors for this process as it may have at all, until this is dropped.
+pub(crate) struct MostDescriptors(libc::rlimit);
+
+impl MostDescriptors {
+    pub(crate) fn allow() -> io::Result<Self> {
+        let mut before = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        syscall!(getrlimit(libc::RLIMIT_NOFILE, &raw mut before))?;
+        let most = libc::rlimit { rlim_cur: before.rlim_max, ..before };
+        // Where the kernel will not have it, the limit stays.
+        let _ = syscall!(setrlimit(libc::RLIMIT_NOFILE, &raw const most));
+        Ok(Self(before))
+    }
+}
+
+impl Drop for MostDescriptors {
+    fn drop(&mut self) {
+        let _ = syscall!(setrlimit(libc::RLIMIT_NOFILE, &raw const self.0));
     }
 }
 

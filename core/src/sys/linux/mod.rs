@@ -17,8 +17,8 @@ pub(crate) use io::{
     recv_uninit, recv_waiting, send_to, send_vectored, send_waiting, shutdown_both, write_pipe,
 };
 pub(crate) use lineage::{
-    ChildSignal, bury_child, die_with_parent, exit_code, hold_on, is_stop, kill_child, lifeline,
-    outlive_parent, pidfd, reap_any,
+    ChildSignal, MostDescriptors, bury_child, die_with_parent, exit_code, hold_on, is_stop, kill_child,
+    lifeline, outlive_parent, pidfd, reap_any,
 };
 pub(crate) use memory::{
     Mapping, file_id, futex_wait, futex_wake, grow_file, is_sealed, low_half, memory_file, punch_file,
@@ -28,7 +28,7 @@ pub(crate) use name::{is_private, name_file, name_of, nameable_file, open_name, 
 pub(crate) use passing::{MOST_DESCRIPTORS, message_pair, pipe, recv_message, send_message};
 pub(crate) use process::{
     Extras, ForkOutcome, ProcessHandle, add_extras, clock_nanos, cores, exit_now, fork_child, fork_plain,
-    heed_interrupt, ignore_interrupt, occupy, reap, signal_pidfd, yield_now,
+    heed_interrupt, ignore_interrupt, is_gone, occupy, reap, signal_pidfd, yield_now,
 };
 
 /// Turns the -1 of a system call into the `io::Error` of its errno.

@@ -6,13 +6,16 @@ use super::{Interest, PollSlot, poll};
 use crate::time::Deadline;
 use std::io;
 use std::num::NonZero;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Which side of a fork the caller is on.
 pub(crate) enum ForkOutcome {
     Child,
     Parent(ProcessHandle),
+    /// The parent's, whose child of this number has ended and was taken from the kernel's table by somebody else: by the
+    /// kernel itself where SIGCHLD is ignored.
+    Ended(libc::pid_t),
 }
 
 /// A child of ours, held by a descriptor that becomes readable when it ends.
@@ -32,6 +35,7 @@ pub(crate) fn fork_child() -> io::Result<ForkOutcome> {
     }
     let fd = match super::pidfd(pid) {
         Ok(fd) => fd,
+        Err(error) if is_gone(&error) => return Ok(ForkOutcome::Ended(pid)),
         Err(error) => {
             // Without a descriptor nobody could wait for this child or end it.
             super::kill_child(pid);
@@ -40,6 +44,12 @@ pub(crate) fn fork_child() -> io::Result<ForkOutcome> {
         }
     };
     Ok(ForkOutcome::Parent(ProcessHandle { pid, fd }))
+}
+
+/// Whether an error of [`pidfd`](super::pidfd) says that there is no such process any more. EINVAL is for one that goes
+/// while the kernel looks.
+pub(crate) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EINVAL))
 }
 
 /// Forks, and returns the child's number, or 0 in the child, which has one thread and must end with [`exit_now`].
@@ -103,11 +113,19 @@ pub(crate) fn signal_pidfd(fd: RawFd, signal: i32) -> io::Result<()> {
     Ok(())
 }
 
-/// The wait status of a child that has ended, taken from the kernel's table; `None` while it runs.
-pub(crate) fn reap(pid: i32) -> io::Result<Option<i32>> {
-    let mut status: libc::c_int = 0;
-    let found = syscall!(waitpid(pid, &raw mut status, libc::WNOHANG))?;
-    Ok((found == pid).then_some(status))
+/// How the child of a pidfd has ended, as [`exit_code`](super::exit_code) counts, taken from the kernel's table; `None`
+/// while it runs. ECHILD: it is no child of this process, or somebody else was first, whoever has its number now.
+pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<i32>> {
+    // SAFETY: siginfo_t is plain data for which all zeros is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let fd = libc::id_t::try_from(pidfd.as_raw_fd()).unwrap_or(libc::id_t::MAX);
+    syscall!(waitid(libc::P_PIDFD, fd, &raw mut info, libc::WEXITED | libc::WNOHANG))?;
+    // SAFETY: waitid fills it in, or leaves it 0 where the child runs.
+    let pid = unsafe { info.si_pid() };
+    // SAFETY: as above.
+    let status = unsafe { info.si_status() };
+    let code = if info.si_code == libc::CLD_EXITED { status } else { -status };
+    Ok((pid != 0).then_some(code))
 }
 
 /// What a program that is started is given beyond what `Command` can do.
@@ -142,7 +160,7 @@ pub(crate) fn add_extras(command: &mut std::process::Command, extras: Extras) {
             syscall!(setsid())?;
         }
         if let Some(lifeline) = &extras.lifeline
-            && !super::hold_on(std::os::fd::AsFd::as_fd(lifeline))?
+            && !super::hold_on(lifeline.as_fd())?
         {
             return Err(io::Error::from_raw_os_error(libc::ESRCH));
         }
@@ -168,10 +186,10 @@ impl ProcessHandle {
         (self.pid, self.fd)
     }
 
-    /// Waits for the child to end and collects it; `None` when the deadline passed first.
+    /// Waits for the child to end and collects it, and tells its exit code as [`reap`]; `None` when the deadline passed first.
     pub(crate) fn wait(&self, deadline: Deadline) -> io::Result<Option<i32>> {
         loop {
-            match reap(self.pid) {
+            match reap(self.fd.as_fd()) {
                 // Somebody who waits for every child was first: it has ended, how is lost.
                 Err(e) if e.raw_os_error() == Some(libc::ECHILD) => return Ok(Some(0)),
                 Err(e) => return Err(e),
