@@ -67,7 +67,8 @@ pub fn exit_code(report: BorrowedFd<'_>) -> Result<Option<i32>> {
 ///
 /// # Errors
 /// `Closed`: there is no server, or its child died before it began: nothing has been done. `Invalid`: too many
-/// descriptors. `Interrupted`. `Os`: the server could not fork, with its errno; EMFILE: no descriptors are left.
+/// descriptors. `Interrupted`. `Os`: the server could not fork, with its errno; EMFILE: no descriptors are left,
+/// here or there.
 pub fn ask(server: BorrowedFd<'_>, body: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(i32, OwnedFd)> {
     if descriptors.len() > MOST_DESCRIPTORS {
         let detail = format!("{} descriptors; {MOST_DESCRIPTORS} fit into a request", descriptors.len());

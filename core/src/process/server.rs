@@ -89,7 +89,7 @@ impl ForkServer {
     ///
     /// # Errors
     /// `Closed`: the server was killed. `Invalid`: too many descriptors. `Interrupted`. `Os`: the server could not fork,
-    /// with its errno; EMFILE: no descriptors are left.
+    /// with its errno; EMFILE: no descriptors are left, here or in the server.
     pub fn start(&self, body: &[u8], descriptors: &[BorrowedFd<'_>], options: StartOptions) -> Result<Child> {
         const STARTING: &str = "start a process";
         if descriptors.len() > MOST_DESCRIPTORS - 2 {
