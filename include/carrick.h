@@ -10,7 +10,7 @@
  *   - a pointer must not be NULL unless its comment says so, and NULL gives CARRICK_E_NULL;
  *   - text is UTF-8 with a length; (NULL, 0) is an empty buffer; CARRICK_TEXT("...") makes both from a literal;
  *   - a time is int64_t nanoseconds: negative waits for ever, 0 does not wait (CARRICK_E_WOULD_BLOCK;
- *     of a queue CARRICK_E_EMPTY and CARRICK_E_FULL).
+ *     of a queue CARRICK_E_EMPTY and CARRICK_E_FULL; docs/c-api.md has the rest).
  */
 
 #ifndef CARRICK_H
@@ -1179,7 +1179,7 @@ carrick_status carrick_format_init(struct carrick_format *out_format);
 
 /**
  * Connects and, if auth is not NULL, authenticates. format may be NULL (multiprocessing). out_connection is OWNED.
- * Codes: E_INVALID, E_VERSION, E_TIMEOUT, E_AUTH_FAILED, E_INTERRUPTED, E_OS (ECONNREFUSED, ...), E_NULL.
+ * Codes: E_INVALID, E_VERSION, E_UNKNOWN_DIGEST, E_TIMEOUT, E_AUTH_FAILED, E_INTERRUPTED, E_OS (ECONNREFUSED, ...), E_NULL.
  * ANY thread. Since 0.1.
  */
 carrick_status carrick_connection_connect(const char *address,

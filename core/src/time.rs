@@ -27,7 +27,8 @@ enum When {
 }
 
 impl Deadline {
-    /// Do not wait: an operation that cannot go on at once fails with `WouldBlock`.
+    /// Do not wait: an operation that cannot go on at once fails with `WouldBlock`, of a queue with
+    /// `Empty` or `Full`; a condition, a barrier and a connection that is to be made say `Timeout`.
     pub const NOW: Self = Self(When::Now);
     /// Wait as long as it takes.
     pub const NEVER: Self = Self(When::Never);

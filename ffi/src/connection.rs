@@ -118,7 +118,7 @@ pub unsafe extern "C" fn carrick_format_init(out_format: *mut carrick_format) ->
 }
 
 /// Connects and, if auth is not NULL, authenticates. format may be NULL (multiprocessing). out_connection is OWNED.
-/// Codes: E_INVALID, E_VERSION, E_TIMEOUT, E_AUTH_FAILED, E_INTERRUPTED, E_OS (ECONNREFUSED, ...), E_NULL.
+/// Codes: E_INVALID, E_VERSION, E_UNKNOWN_DIGEST, E_TIMEOUT, E_AUTH_FAILED, E_INTERRUPTED, E_OS (ECONNREFUSED, ...), E_NULL.
 /// ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_connection_connect(
