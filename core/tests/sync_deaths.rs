@@ -231,7 +231,7 @@ fn an_action_that_panics_breaks_the_barrier() {
 fn those_who_have_arrived_wait_for_the_action_past_their_deadlines() {
     let _test = Test::begin();
     let barrier = Arc::new(Barrier::new(2).unwrap());
-    let deadline = Deadline::after(Duration::from_secs(1));
+    let deadline = Deadline::after(Duration::from_secs(2));
     let first = Arc::clone(&barrier);
     let first = named("first", move || first.wait(deadline));
     eventually("one waits", || barrier.waiting() == 1);

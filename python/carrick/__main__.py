@@ -60,6 +60,12 @@ def _run(first: str, rest: list[str]) -> None:
     if first == "-c":
         sys.argv = ["-c", *rest[1:]]
         _in_front("")
+        if sys.version_info >= (3, 13):
+            import linecache
+
+            # So that tracebacks have the lines.
+            lines = [f"{line}\n" for line in rest[0].splitlines()]
+            linecache.cache["<string>"] = (len(rest[0]), None, lines, "<string>")
         _execute(compile(rest[0], "<string>", "exec", dont_inherit=True), {"__loader__": BuiltinImporter})
         return
     sys.argv = [first, *rest]

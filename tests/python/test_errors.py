@@ -237,13 +237,13 @@ def refused_by_the_system(module: Any, case: str) -> Any:
         if case == "no descriptor":
             os.close(fd)
             try:
-                writing.send(1)
+                writing.send_bytes(b"refused")
             finally:
                 os.dup2(reading.fileno(), fd)
         reading.close()
         if case == "reset":
             writing.recv_bytes()
-        writing.send(1)
+        writing.send_bytes(b"refused")
     return caught.value
 
 
