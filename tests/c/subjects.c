@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
+#define _XOPEN_SOURCE 700
 #include "subjects.h"
+
+#include <errno.h>
+#include <sys/wait.h>
 
 static const uint8_t key[] = "secret", body_bytes[] = "data";
 
@@ -74,6 +78,7 @@ void make_subjects(struct subjects *s)
     /* valgrind, up to 3.19, does not know the system call pidfd_open. */
     if (getenv("CARRICK_UNDER_VALGRIND") == NULL) {
         OK(carrick_process_spawn(s->arguments, NULL, &s->process));
+        OK(carrick_process_pid(s->process, &s->process_pid));
         OK(carrick_fork_server_new(&s->fork_server));
     }
     OK(carrick_message_server_bind(CARRICK_TEXT("127.0.0.1:0"), NULL, message_handler, NULL, NULL, &s->server));
@@ -95,6 +100,12 @@ void free_subjects(struct subjects *s)
     carrick_condition_free(s->condition);
     carrick_event_free(s->event);
     carrick_barrier_free(s->barrier);
+    /* Until it has ended it keeps a descriptor. Its handle may be one that has panicked; ECHILD: it was joined. */
+    if (s->process_pid > 0) {
+        siginfo_t info;
+        CHECK(waitid(P_PID, (id_t)s->process_pid, &info, WEXITED | WNOWAIT) == 0 || errno == ECHILD);
+        s->process_pid = 0;
+    }
     carrick_process_free(s->process);
     carrick_fork_server_free(s->fork_server);
     carrick_server_free(s->server);

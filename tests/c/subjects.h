@@ -20,6 +20,7 @@ struct subjects {
     carrick_event *event;
     carrick_barrier *barrier;
     carrick_process *process;
+    int32_t process_pid;
     carrick_fork_server *fork_server;
     carrick_server *server;
     /* Only inside a handler. */
