@@ -66,7 +66,7 @@ impl<'a> Waiting<'a> {
         if moved().is_some() {
             return Ok(());
         }
-        sleep(side.word(), version, SLICE, operation, deadline).map(drop)
+        sleep(side.word(), version, SLICE, operation, deadline)
     }
 }
 

@@ -9,13 +9,19 @@ use std::time::{Duration, Instant};
 #[derive(Debug)]
 pub(super) struct Look {
     next: Instant,
-    every: Duration,
+    span: Duration,
+    longest: Duration,
 }
 
 impl Look {
     /// The first look is so long from now, and others follow.
     pub(super) fn every(every: Duration) -> Self {
-        Self { next: Instant::now() + every, every }
+        Self::rarer(every, every)
+    }
+
+    /// The first look is so long from now, and each span is twice as long as the one before, up to the longest.
+    pub(super) fn rarer(first: Duration, longest: Duration) -> Self {
+        Self { next: Instant::now() + first, span: first, longest }
     }
 
     /// How long to sleep until the next one.
@@ -27,7 +33,8 @@ impl Look {
     pub(super) fn is_due(&mut self) -> bool {
         let due = !cfg!(loom) && self.left().is_zero();
         if due {
-            self.next = Instant::now() + self.every;
+            self.span = (self.span * 2).min(self.longest);
+            self.next = Instant::now() + self.span;
         }
         due
     }

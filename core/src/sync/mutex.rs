@@ -17,7 +17,8 @@
 #![forbid(unsafe_code)]
 
 use super::atomic::{AtomicU64, Ordering};
-use super::park::{Woken, sleep};
+use super::look::Look;
+use super::park::sleep;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::net::Spin;
@@ -134,9 +135,7 @@ impl Mutex {
 
     fn sleep_for(&self, operation: &'static str, deadline: Deadline, policy: OnOwnerDeath) -> Result<Taken> {
         crate::blocking::about_to_block();
-        let mut patience = FIRST_PATIENCE;
-        // A point in time: signals may end one sleep after the other.
-        let mut next_look = Deadline::after(patience);
+        let mut look = Look::rarer(FIRST_PATIENCE, PATIENCE);
         loop {
             let word = self.0.load(Ordering::SeqCst);
             if word == 0 {
@@ -153,20 +152,14 @@ impl Mutex {
                     continue;
                 }
             }
-            let slice = next_look.remaining().unwrap_or(patience);
-            let slept = sleep(&self.0, word | WAITED, slice, operation, deadline);
-            let look = match &slept {
-                Ok(Woken::BySlice) => true,
-                Ok(Woken::Perhaps) => next_look.expired(),
+            let slept = sleep(&self.0, word | WAITED, look.left(), operation, deadline);
+            let due = match &slept {
+                Ok(()) => look.is_due(),
                 // Not after a signal: what its handler raised is to be seen.
                 Err(error) => error.kind() == Kind::Timeout,
             };
-            if look {
-                if let Some(taken) = self.take_over(policy) {
-                    return Ok(taken);
-                }
-                patience = (patience * 2).min(PATIENCE);
-                next_look = Deadline::after(patience);
+            if due && let Some(taken) = self.take_over(policy) {
+                return Ok(taken);
             }
             slept?;
         }

@@ -14,16 +14,7 @@ use std::time::Duration;
 /// crate's inside nobody is killed, and who is forgotten is to stay so.
 pub(crate) const SLICE: Duration = Duration::from_millis(if cfg!(test) { 3_600_000 } else { 500 });
 
-/// How a sleep ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Woken {
-    /// By somebody, by a signal or without cause: look again.
-    Perhaps,
-    /// The slice is over.
-    BySlice,
-}
-
-/// Sleeps while the word's low half is that of `value`, until somebody wakes it, or the slice is over.
+/// Sleeps while the word's low half is that of `value`, until somebody wakes it, a signal comes, or the slice is over.
 ///
 /// # Errors
 /// `Timeout` when the deadline has passed, `Interrupted`.
@@ -33,16 +24,15 @@ pub(crate) fn sleep(
     slice: Duration,
     operation: &'static str,
     deadline: Deadline,
-) -> Result<Woken> {
+) -> Result<()> {
     let low = u32::try_from(value & 0xffff_ffff).unwrap_or(0);
     match futex::wait(word, low, deadline.min(Deadline::after(slice))) {
-        Ok(()) => Ok(Woken::Perhaps),
+        Ok(()) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::TimedOut && deadline.expired() => {
             Err(Error::new(Kind::Timeout, operation))
         }
-        Err(e) if e.kind() == io::ErrorKind::TimedOut => interrupt::check(operation).map(|()| Woken::BySlice),
-        Err(e) if e.kind() == io::ErrorKind::Interrupted => {
-            interrupt::check(operation).map(|()| Woken::Perhaps)
+        Err(e) if matches!(e.kind(), io::ErrorKind::TimedOut | io::ErrorKind::Interrupted) => {
+            interrupt::check(operation)
         }
         Err(e) => Err(Error::from_io(&e, operation)),
     }
