@@ -271,5 +271,26 @@ def answer_challenge(connection: Any, authkey: bytes) -> None:
     answer.verdict(connection.recv_bytes(256))
 
 
+def _speak_xml(connection: Any) -> Any:
+    import xmlrpc.client
+
+    # A name that the standard functions expect there.
+    _standard.xmlrpclib = xmlrpc.client  # type: ignore[attr-defined]
+    return _standard.ConnectionWrapper(connection, _standard._xml_dumps, _standard._xml_loads)  # type: ignore[attr-defined]
+
+
+class XmlListener(Listener):
+    """A listener whose connections write objects as the XML of :mod:`xmlrpc`."""
+
+    def accept(self) -> Any:
+        """Wait for a connection and return it."""
+        return _speak_xml(super().accept())
+
+
+def XmlClient(*args: Any, **kwds: Any) -> Any:
+    """Connect to an :class:`XmlListener`."""
+    return _speak_xml(Client(*args, **kwds))
+
+
 def __getattr__(name: str) -> Any:
     return getattr(_standard, name)

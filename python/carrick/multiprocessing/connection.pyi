@@ -84,4 +84,13 @@ def answer_challenge(connection: Any, authkey: bytes) -> None:
     Raises AuthenticationError when it is not accepted.
     """
 
+class XmlListener(Listener):
+    """A listener whose connections write objects as the XML of :mod:`xmlrpc`."""
+
+    def accept(self) -> Any:
+        """Wait for a connection and return it."""
+
+def XmlClient(*args: Any, **kwds: Any) -> Any:
+    """Connect to an :class:`XmlListener`."""
+
 def __getattr__(name: str) -> Any: ...

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 __all__ = ()
 
 
-class _Leaves:
+class BaseContext(_standard.BaseContext):
+    """What contexts have in common: all that they make is carrick's."""
+
     # A ``name`` makes what other programs of the user open by it (see the classes' ``open``).
 
     def Queue(
@@ -87,6 +89,42 @@ class _Leaves:
 
         return synchronize.Barrier(parties, action, timeout, ctx=self.get_context(), name=name)
 
+    def Pool(
+        self,
+        processes: int | None = None,
+        initializer: "Any" = None,
+        initargs: "Any" = (),
+        maxtasksperchild: int | None = None,
+    ) -> "Any":
+        """A pool of processes."""
+        from carrick.multiprocessing.pool import Pool
+
+        return Pool(processes, initializer, initargs, maxtasksperchild, context=self.get_context())
+
+    def Manager(self) -> "Any":
+        """A manager, whose server process has been started."""
+        from carrick.multiprocessing.managers import SyncManager
+
+        manager: Any = SyncManager(ctx=self.get_context())
+        manager.start()
+        return manager
+
+    def Value(self, typecode_or_type: "Any", *args: "Any", lock: "Any" = True) -> "Any":
+        """An object of ctypes in shared memory, with a lock."""
+        from carrick.multiprocessing.sharedctypes import Value
+
+        return Value(typecode_or_type, *args, lock=lock, ctx=self.get_context())
+
+    def Array(self, typecode_or_type: "Any", size_or_initializer: "Any", *, lock: "Any" = True) -> "Any":
+        """An array of ctypes in shared memory, with a lock."""
+        from carrick.multiprocessing.sharedctypes import Array
+
+        return Array(typecode_or_type, size_or_initializer, lock=lock, ctx=self.get_context())
+
+    def allow_connection_pickling(self) -> None:
+        """Does nothing: connections and sockets can be sent between processes as it is."""
+        from carrick.multiprocessing import connection  # noqa: F401
+
     def Pipe(self, duplex: bool = True) -> "Any":
         """Two connected connections."""
         from carrick.multiprocessing.connection import Pipe
@@ -105,7 +143,7 @@ class _Leaves:
 
 
 # Where Python complains about arguments it calls a method by this name.
-for _name, _method in list(vars(_Leaves).items()):
+for _name, _method in list(vars(BaseContext).items()):
     if not _name.startswith("_"):
         _method.__qualname__ = f"multiprocessing.{_name}"
 del _name, _method
@@ -149,19 +187,19 @@ class Process(_standard.Process):
         return get_context().Process._Popen(process_obj)
 
 
-class ForkContext(_Leaves, _standard.ForkContext):
+class ForkContext(BaseContext, _standard.ForkContext):
     """Children are forks of this process."""
 
     Process = ForkProcess
 
 
-class SpawnContext(_Leaves, _standard.SpawnContext):
+class SpawnContext(BaseContext, _standard.SpawnContext):
     """Children are fresh interpreters."""
 
     Process = SpawnProcess
 
 
-class ForkServerContext(_Leaves, _standard.ForkServerContext):
+class ForkServerContext(BaseContext, _standard.ForkServerContext):
     """Children are forks of a server process."""
 
     Process = ForkServerProcess
@@ -180,8 +218,13 @@ def get_context(method: str | None = None) -> "Any":
     return _CONTEXTS[standard.get_start_method()]
 
 
-class DefaultContext(_Leaves):
+class DefaultContext(BaseContext):
     """The context that the standard package's default is at the moment."""
+
+    Process = Process
+    get_all_start_methods: "Any" = staticmethod(_package.get_all_start_methods)
+    get_start_method: "Any" = staticmethod(_package.get_start_method)
+    set_start_method: "Any" = staticmethod(_package.set_start_method)
 
     def get_context(self, method: str | None = None) -> "Any":
         """The context of a start method; None is the default one."""
