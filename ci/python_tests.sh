@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# The tests of the Python face, on the interpreter of .venv and on each of 3.11, 3.12 and 3.13 that this machine
-# has. ci/setup.sh has run: the package is in .venv and in build/site.
+# The tests of the Python face, on the interpreter of .venv and on each of 3.11 to 3.15 that this machine has;
+# ci/newer_pythons.sh makes 3.14 and 3.15. ci/setup.sh has run: the package is in .venv and in build/site.
 # usage: ci/python_tests.sh [options of pytest]
 # CARRICK_PYTHON names the interpreter to use in place of .venv's; CARRICK_SITE a folder with the package, in place
 # of what that interpreter has; CARRICK_PYTHONS=first leaves the other interpreters out.
@@ -32,18 +32,28 @@ for minor, one in interpreters.one_per_minor(interpreters.discover()).items():
     if one.version >= (3, 11) and minor != sys.argv[1]:
         print(one.executable)
 EOF
-# Side by side: a suite waits more than it computes. What each prints comes whole.
+# Two at a time: a suite waits more than it computes. What each prints comes whole.
 others=()
 while read -r other; do
+    while [ "$(jobs -rp | wc -l)" -ge 2 ]; do
+        wait -n || true
+    done
     log=build/pytest/log.${#others[@]}
-    PYTHONPATH=$site:build/pytest timeout --kill-after=10 900 "$other" -m pytest "${options[@]}" > "$log" 2>&1 < /dev/null &
-    others+=("$! $log $other")
+    rm -f "$log.code"
+    {
+        code=0
+        PYTHONPATH=$site:build/pytest timeout --kill-after=10 900 "$other" -m pytest "${options[@]}" \
+            > "$log" 2>&1 < /dev/null || code=$?
+        echo "$code" > "$log.code"
+    } &
+    others+=("$log $other")
 done < build/pythons.txt
+wait
 failed=0
 for one in ${others[@]+"${others[@]}"}; do
-    read -r pid log other <<< "$one"
-    wait "$pid" || failed=1
+    read -r log other <<< "$one"
     echo "== $("$other" --version), stock"
     cat "$log"
+    [ "$(cat "$log.code")" = 0 ] || failed=1
 done
 exit $failed

@@ -86,7 +86,10 @@ def _run(first: str, rest: list[str]) -> None:
     else:
         loader = SourceFileLoader("__main__", path)
         code = compile(source, path, "exec", dont_inherit=True)
-    _execute(code, {"__file__": path, "__cached__": None, "__loader__": loader})
+    names = {"__file__": path, "__loader__": loader}
+    if sys.version_info < (3, 15):
+        names["__cached__"] = None
+    _execute(code, names)
 
 
 def _run_as_main(name: str, alter_argv: bool = True) -> None:

@@ -253,8 +253,9 @@ class Session:
 
 def record_of(side: execution.Side, suite: selection.Suite, plan: dict[str, list[str]]) -> Path:
     """The file for the stock outcomes of these tests of this version, run by this harness; maybe there is none."""
-    digest = hashlib.sha256(json.dumps([sys.platform, suite.name, plan], sort_keys=True).encode())
-    for file in ("child.py", "execution.py", "selection.py"):
+    what = [sys.platform, suite.name, suite.module, plan]
+    digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode())
+    for file in ("child.py", "execution.py"):
         digest.update((HERE / file).read_bytes())
     return RECORDS / f"{suite.name}-{side.interpreter.full}-{digest.hexdigest()[:16]}.json"
 

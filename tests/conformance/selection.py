@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-VERSIONS = ("3.11", "3.12", "3.13")
+VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
 START_METHODS = ("fork", "spawn", "forkserver")
 ALL_CLASSES = frozenset({"*"})
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The stock CPython interpreters of this machine, found through pyenv and PATH.
+"""The stock CPython interpreters of this machine, found through pyenv, PATH and what ci/newer_pythons.sh made.
 
-A virtual environment and a broken interpreter are left out; so is another way to the same interpreter. `discover` sorts by version, and `one_per_minor` keeps one for each X.Y.
+A virtual environment and a broken interpreter are left out; so is another way to the same interpreter. `discover` sorts
+by version, and `one_per_minor` keeps one for each X.Y.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 OLDEST = (3, 8)
-NEWEST = (3, 13)
+NEWEST = (3, 15)
+NEWER = Path(os.environ.get("CARRICK_NEWER_PYTHONS", "/var/cache/carrick-pythons")) / "bin"
+"""Scripts of ci/newer_pythons.sh, each of which becomes an interpreter in a tree of its own."""
 
 _PROBE = """
 import json, platform, sys
@@ -33,7 +36,11 @@ print(json.dumps([sys.executable, list(sys.version_info[:3]), platform.python_im
 
 @dataclass(frozen=True)
 class Interpreter:
-    """One stock interpreter; `suite_problem` says why CPython's own tests cannot run on it, or is empty."""
+    """One stock interpreter; `suite_problem` says why CPython's own tests cannot run on it, or is empty.
+
+    `executable` is how to start it from here. It is the interpreter's own sys.executable, but for the scripts in
+    NEWER: inside its tree that path is another file than here.
+    """
 
     executable: str
     version: tuple[int, int, int]
@@ -69,6 +76,7 @@ def _candidates() -> Iterable[Path]:
         # A shim takes seconds to say no, and what it leads to has been seen above.
         if root is None or Path(folder) != root / "shims":
             yield from (Path(folder, name) for name in names)
+    yield from (NEWER / name for name in names)
 
 
 def probe(executable: str | os.PathLike[str]) -> Interpreter | None:
@@ -81,11 +89,13 @@ def probe(executable: str | os.PathLike[str]) -> Interpreter | None:
         return None
     if implementation != "CPython" or not OLDEST <= tuple(version[:2]) <= NEWEST:
         return None
+    if Path(executable).parent == NEWER:
+        real = os.fspath(executable)
     return Interpreter(real, (version[0], version[1], version[2]), problem)
 
 
 def discover() -> list[Interpreter]:
-    """Every stock interpreter from 3.8 to 3.13, oldest first."""
+    """Every stock interpreter from 3.8 to 3.15, oldest first."""
     asked: set[str] = set()
     found: dict[str, Interpreter] = {}
     for path in _candidates():

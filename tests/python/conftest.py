@@ -26,6 +26,13 @@ SETTLING = 10.0
 """Seconds in which what a test has ended must be gone from the kernel's tables."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """From 3.15 on os.fork warns of threads that are not Python's, too, and the watchdog's is one."""
+    if sys.version_info >= (3, 15):
+        line = "ignore:This process .* is multi-threaded, use of fork:DeprecationWarning"
+        config.addinivalue_line("filterwarnings", line)
+
+
 def _descriptors() -> dict[int, str]:
     found = {}
     for name in os.listdir("/proc/self/fd"):

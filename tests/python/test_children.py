@@ -29,7 +29,7 @@ SEEN_BY_MAIN = """
 import json, os, sys
 import MULTIPROCESSING as multiprocessing
 
-seen = [__name__, __file__, __cached__, __package__, getattr(__spec__, 'name', None), __loader__ is None, __doc__, sys.argv]
+seen = [__name__, __file__, globals().get("__cached__", "none from 3.15 on"), __package__, getattr(__spec__, 'name', None), __loader__ is None, __doc__, sys.argv]
 seen.append(sys.modules[__name__].__dict__ is globals())
 
 class Local:
@@ -180,8 +180,9 @@ def test_a_spawned_child_finalizes_what_its_modules_and_its_process_object_hold(
             def __init__(self, name):
                 self.name, self.file = name, open(f"{os.getpid()}-{name}", "w")
                 self.file.write("in a buffer")
-            def __del__(self):
-                print(self.name, "of the child" * (parent != os.getpid()), flush=True)
+            # From 3.14 on sys.stdout has gone before the main module does.
+            def __del__(self, write=os.write, getpid=os.getpid):
+                write(1, (self.name + " of the child" * (parent != getpid()) + "\\n").encode())
 
         parent = os.getppid()
         in_a_module = None

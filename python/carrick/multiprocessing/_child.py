@@ -127,7 +127,9 @@ def _import_main(path: str) -> None:
     from multiprocessing import spawn
 
     main = ModuleType(_MAIN)
-    vars(main).update(__file__=path, __cached__=None, __package__="")
+    vars(main).update(__file__=path, __package__="")
+    if sys.version_info < (3, 15):
+        vars(main)["__cached__"] = None
     with io.open_code(path) as file:
         code = compile(file.read(), path, "exec", dont_inherit=True)
     spawn.old_main_modules.append(sys.modules["__main__"])
