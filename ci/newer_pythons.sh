@@ -48,19 +48,19 @@ if [ "$(cat "$dir/complete" 2> /dev/null)" != "$packages" ]; then
         { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -yq debootstrap; } > "$dir/log" 2>&1 ||
             skip "debootstrap cannot be installed, $dir/log says why"
     fi
-    # Debian's own systems know the nearest mirror.
-    mirror=http://deb.debian.org/debian
+    # Debian's own systems know the nearest mirror; elsewhere debootstrap has one of its own.
+    mirror=()
     if grep -qx 'ID=debian' /etc/os-release 2> /dev/null; then
         near=$({ sed -n 's/^URIs: *\([^ ]*\).*/\1/p' /etc/apt/sources.list.d/*.sources
             sed -n 's/^deb \(\[[^]]*\] \)\?\(http[^ ]*\) .*/\2/p' /etc/apt/sources.list /etc/apt/sources.list.d/*.list
         } 2> /dev/null | head -1) || true
-        mirror=${near:-$mirror}
+        mirror=(${near:+"$near"})
     fi
     rm -f "$dir/complete"
     rm -rf --one-file-system "$dir/root"
     # In a namespace, too: debootstrap mounts /proc in the tree, and may be killed.
     unshare --mount --propagation private \
-        debootstrap --variant=minbase --include="$packages" sid "$dir/root" "$mirror" > "$dir/log" 2>&1 9>&- ||
+        debootstrap --variant=minbase --include="$packages" sid "$dir/root" ${mirror[@]+"${mirror[@]}"} > "$dir/log" 2>&1 9>&- ||
         skip "debootstrap failed, $dir/log says why: $(tail -1 "$dir/log")"
     rm -rf "$dir"/root/var/cache/apt/archives/*.deb
     echo "$packages" > "$dir/complete"
