@@ -44,7 +44,7 @@ fi
 cargo build --quiet --release -p carrick-ffi -p carrick-python
 
 # The package as users get it: a wheel. It is made anew only when something of it has changed.
-stamp=$( (cat target/release/lib_carrick.so && find python/carrick python/pyproject.toml -type f \
+stamp=$( (cat target/release/lib_carrick.so && find python/carrick python/carrick.pth python/pyproject.toml -type f \
     -not -name '*.so' -not -path '*/__pycache__/*' -print0 | sort -z | xargs -0 sha256sum) | sha256sum)
 if ! done_already build/site.stamp "$stamp" || ! .venv/bin/python -I -c 'import carrick' 2> /dev/null; then
     rm -rf build/wheel build/site

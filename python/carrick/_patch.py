@@ -9,6 +9,9 @@ spawn and the fork server are started with the patch before anything else.
 What was imported before is exchanged at once, and all else when it is first imported: a finder before all others
 answers for the names of the standard modules. Who asks for the standard module itself, that is
 :mod:`carrick._standard`, finds it by the other finders, past :data:`sys.modules`.
+
+Where the extension module cannot be loaded, as in a sub-interpreter or after an installation that went wrong, the
+finder answers for nothing, so that a program goes on with the standard modules; a warning says so once.
 """
 
 import os
@@ -45,6 +48,9 @@ hmac_default: str | None = None
 """What :func:`patch` was told."""
 
 _finder: "_Finder | None" = None
+
+_loads: bool | None = None
+"""Whether the extension module can be loaded; None until somebody needs it."""
 
 
 def is_patched() -> bool:
@@ -92,8 +98,35 @@ def patch(*, hmac_default: str | None = None) -> None:
     sys.meta_path.insert(0, _finder)
     for name in sorted(EXCHANGED & sys.modules.keys()):
         # None is for a module that a program wants nobody to import.
-        if sys.modules.get(name) is not None:
+        if sys.modules.get(name) is not None and _extension_loads():
             _exchange(name)
+
+
+def _extension_loads() -> bool:
+    global _loads
+    if _loads is None:
+        try:
+            import carrick._carrick  # noqa: F401
+        except Exception as error:
+            _loads = False
+            _warn(error)
+        else:
+            _loads = True
+    return _loads
+
+
+def _warn(error: Exception) -> None:
+    import warnings
+
+    text = (
+        "carrick.patch() changes nothing here, the standard modules are used:"
+        f" the extension module of carrick cannot be loaded ({type(error).__name__}: {error})"
+    )
+    try:
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+    except RuntimeWarning:
+        # Where warnings are errors this one would be an ImportError of a standard module.
+        print(f"RuntimeWarning: {text}", file=sys.stderr)
 
 
 class _Finder:
@@ -106,7 +139,7 @@ class _Finder:
     def find_spec(
         self, fullname: str, path: "Sequence[str] | None", target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
-        if fullname not in EXCHANGED or (fullname, get_ident()) in self.standard:
+        if fullname not in EXCHANGED or (fullname, get_ident()) in self.standard or not _extension_loads():
             return None
         from importlib.machinery import ModuleSpec
 

@@ -199,3 +199,67 @@ def test_a_program_that_reports_an_exception_itself_shows_all_of_it(tmp_path: Pa
     for arguments in (["reports.py"], ["-m", "reports"]):
         stock, ours = (execute(tmp_path, *arguments), execute(tmp_path, "-m", "carrick", *arguments))
         assert ours.stderr == stock.stderr and "line 3, in f" in ours.stderr
+
+
+SHOW = """
+import json, sys
+import __main__
+plain = sorted(name for name in vars(__main__) if name not in ("json", "sys", "plain"))
+kinds = {name: type(vars(__main__)[name]).__name__ for name in plain}
+print(json.dumps([kinds, sys.argv, sys.path[:1], sys.excepthook is sys.__excepthook__, __name__, getattr(__spec__, "name", 0)]))
+print(__builtins__.len("four"), getattr(__main__, "__file__", None), "__mp_main__" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize("form", ["script", "module", "package", "code", "folder", "archive", "input"])
+def test_the_main_module_is_as_python_makes_it(form: str, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SHOW)
+    for name in ("package", "app"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__main__.py").write_text(SHOW)
+    (tmp_path / "package" / "__init__.py").write_text("")
+    with zipfile.ZipFile(tmp_path / "app.zip", "w") as archive:
+        archive.writestr("__main__.py", SHOW)
+    arguments = {
+        "script": ["script.py"],
+        "module": ["-mscript"],
+        "package": ["-m", "package"],
+        "code": ["-c" + SHOW],
+        "folder": ["app"],
+        "archive": ["app.zip"],
+        "input": ["-"],
+    }[form]
+    ends = [
+        subprocess.run(
+            [sys.executable, *options, *arguments, "argument"],
+            cwd=tmp_path,
+            env=environment(),
+            input=SHOW if form == "input" else "",
+            capture_output=True,
+            text=True,
+            timeout=WAIT,
+        )
+        for options in ([], ["-m", "carrick"])
+    ]
+    stock, ours = [(end.returncode, end.stdout, end.stderr) for end in ends]
+    assert stock[0] == 0, stock
+    assert ours == stock
+
+
+def test_a_program_on_the_standard_input_fails_as_with_python(tmp_path: Path) -> None:
+    for source in (
+        "import queue\nprint(queue.__name__.rpartition('.')[2])\nraise ValueError('on purpose')\n",
+        "f(:\n",
+    ):
+        stock, ours = [
+            subprocess.run(
+                [sys.executable, *options, "-"],
+                input=source,
+                env=environment(),
+                capture_output=True,
+                text=True,
+            )
+            for options in ([], ["-m", "carrick"])
+        ]
+        assert (ours.returncode, ours.stdout, ours.stderr) == (stock.returncode, stock.stdout, stock.stderr)
+        assert stock.returncode == 1

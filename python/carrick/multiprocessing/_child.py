@@ -114,7 +114,15 @@ def prepare_process(data: "dict[str, Any]") -> None:
     from multiprocessing import spawn
 
     path = data.get("init_main_from_path")
-    if not (isinstance(path, str) and path.endswith(".py") and os.path.isfile(path)):
+    # A script of the name ipython is left alone by the standard function: it once had no guard. A function that a
+    # program has put in its place is called.
+    if not (
+        isinstance(path, str)
+        and path.endswith(".py")
+        and os.path.basename(path) != "ipython.py"
+        and os.path.isfile(path)
+        and spawn._fixup_main_from_path.__module__ == spawn.__name__  # type: ignore[attr-defined]
+    ):
         spawn.prepare(data)
         return
     spawn.prepare({name: value for name, value in data.items() if name != "init_main_from_path"})
@@ -128,17 +136,24 @@ def _import_main(path: str) -> None:
 
     main = ModuleType(_MAIN)
     vars(main).update(__file__=path, __package__="")
+    options: dict[str, Any] = {}
     if sys.version_info < (3, 15):
         vars(main)["__cached__"] = None
+    else:
+        options["module"] = _MAIN
     with io.open_code(path) as file:
-        code = compile(file.read(), path, "exec", dont_inherit=True)
+        code = compile(file.read(), path, "exec", dont_inherit=True, **options)
     spawn.old_main_modules.append(sys.modules["__main__"])
+    before = sys.modules.get(_MAIN)
     sys.modules[_MAIN] = main
     argument, sys.argv[0] = sys.argv[0], path
     try:
         exec(code, vars(main))  # noqa: S102
     except BaseException:
-        del sys.modules[_MAIN]
+        if before is None:
+            del sys.modules[_MAIN]
+        else:
+            sys.modules[_MAIN] = before
         raise
     finally:
         sys.argv[0] = argument
