@@ -95,8 +95,10 @@ def test_an_unguarded_script_fails_in_its_children_and_hangs_nobody(method: str,
     (tmp_path / "script.py").write_text(UNGUARDED)
     stock, ours = ends(tmp_path, "script.py", method)
     assert "child" not in ours[1] + stock[1]
-    assert ours[0] == stock[0] and ours[1].splitlines()[-1] == stock[1].splitlines()[-1] == "1", (stock, ours)
     assert "bootstrapping phase" in ours[2] and "bootstrapping phase" in stock[2]
+    # The standard fork server of 3.14 ends by it, and start() fails.
+    assert (ours[0], ours[1].splitlines()[-1]) == (0, "1")
+    assert method == "forkserver" or (stock[0], stock[1].splitlines()[-1]) == (0, "1")
 
 
 def test_a_function_that_a_program_puts_in_place_imports_the_main_module(tmp_path: Path) -> None:
