@@ -141,6 +141,9 @@ class _Finder:
     ) -> "ModuleSpec | None":
         if fullname not in EXCHANGED or (fullname, get_ident()) in self.standard or not _extension_loads():
             return None
+        if fullname == "queue" and sys.modules.get("_queue", self) is None:
+            # Who bars the module's C code asks for its Python code; ours would be left with that for ever.
+            return None
         from importlib.machinery import ModuleSpec
 
         return ModuleSpec(fullname, self)  # type: ignore[arg-type]

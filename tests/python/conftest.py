@@ -27,7 +27,7 @@ SETTLING = 10.0
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """From 3.15 on os.fork warns of threads that are not Python's, too, and the watchdog's is one."""
+    """From 3.15 on os.fork raises a warning of threads that has been made an error, and the watchdog's is one."""
     if sys.version_info >= (3, 15):
         line = "ignore:This process .* is multi-threaded, use of fork:DeprecationWarning"
         config.addinivalue_line("filterwarnings", line)

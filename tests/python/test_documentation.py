@@ -7,10 +7,12 @@ import doctest
 import importlib
 import pkgutil
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from support import ROOT, run
+from support import ROOT, WAIT, environment
 
 import carrick
 
@@ -50,8 +52,15 @@ def test_there_are_docstrings_that_run() -> None:
 
 
 @pytest.mark.parametrize("source", blocks())
-def test_blocks_of_the_pages_run(source: str) -> None:
-    run(source)
+def test_blocks_of_the_pages_run(source: str, tmp_path: Path) -> None:
+    # A file: from Python 3.14 on children import the main module, unless they are told to be forks.
+    script = tmp_path / "block.py"
+    script.write_text(source, "utf-8")
+    command = [sys.executable, "-W", "error", str(script)]
+    ended = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, timeout=WAIT, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
 
 
 def test_the_python_page_has_blocks_that_run() -> None:
