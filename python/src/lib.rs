@@ -55,7 +55,7 @@ mod _carrick {
     #[pymodule_export]
     use super::stream::{Job, StreamServer, about_to_block};
     #[pymodule_export]
-    use super::sync::{SemLock, SharedBarrier, SharedCondition, SharedEvent};
+    use super::sync::{SemLock, SharedBarrier, SharedCondition, SharedEvent, leave_locks};
     #[pymodule_export]
     use super::thread_queue::{QueueMutex, ThreadQueue};
 
@@ -63,6 +63,7 @@ mod _carrick {
     fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {
         super::signals::install(module.py())?;
         super::quick::install(module.py())?;
+        super::quick::watch_finalization();
         super::PyModuleMethods::add(module, "__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -10,6 +10,7 @@ use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::ffi::CStr;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The lock that a method was called on.
 fn lock_of<'a>(slf: &'a *mut ffi::PyObject) -> &'a SemLock {
@@ -133,6 +134,21 @@ pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     let exit = ffi::PyMethodDefPointer { PyCFunctionFast: exit };
     add(py, c"__enter__", enter, ffi::METH_NOARGS, ENTER)?;
     add(py, c"__exit__", exit, ffi::METH_FASTCALL, EXIT)
+}
+
+extern "C" fn finalized() {
+    carrick::sync::leave_locks();
+}
+
+/// Has the end of the interpreter noted in the locks that this process holds. The end of the process alone would not do:
+/// after a KeyboardInterrupt that nobody catches Python finalizes the interpreter and then kills itself.
+pub(crate) fn watch_finalization() {
+    static WATCHED: AtomicBool = AtomicBool::new(false);
+    if !WATCHED.swap(true, Ordering::SeqCst) {
+        // SAFETY: the module is being imported, so the thread is attached. It fails where 32 are there already; then the end of
+        // the process is what is left.
+        let _ = unsafe { ffi::Py_AtExit(Some(finalized)) };
+    }
 }
 
 const ENTER: &CStr = c"__enter__($self, /)\n--\n\nTake the lock.";

@@ -337,9 +337,10 @@ pub fn fork(
     }
 }
 
-/// Runs what a child is for, and returns its exit code.
+/// Runs what a child is for, and returns the exit code with which it is to end, in good order.
 pub(super) fn run(function: impl FnOnce() -> i32) -> i32 {
     let code = catch_unwind(AssertUnwindSafe(function)).unwrap_or(PANICKED);
     let _ = io::stdout().flush();
+    crate::sync::leave_locks();
     code
 }

@@ -83,6 +83,7 @@ fn child(
     };
     let before = failures();
     attend(stream, peer, options.auth.as_ref(), handler, control);
+    crate::sync::leave_locks();
     sys::exit_now(i32::from(failures() != before))
 }
 

@@ -10,16 +10,20 @@
 //! - Only the process that made a segment hands out its slots, and what it knows about them is in its own memory: a
 //!   process killed at any instant leaves nothing to repair.
 //! - A slot that a fork has seen, or that was handed to another program, is not used again: somebody may use it still.
+//! - What lives in a small slot hears of the end of each process that has a handle of it: see [`known`].
 
 #[cfg(not(loom))]
 mod arena;
 #[cfg(loom)]
 #[path = "modelled.rs"]
 mod arena;
+mod known;
 mod segment;
 
 pub(crate) use arena::Slot;
 #[cfg(not(loom))]
 pub(crate) use arena::attach;
 pub use arena::{Memory, Place};
+#[cfg(not(loom))]
+pub(crate) use known::{Visitor, visit, visit_with};
 pub(crate) use segment::{Large, Shared, Small};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! One segment: a head and slots of one size.
 
+use super::known::{self, Entry};
 use crate::error::{Error, Kind, Result};
 use crate::sys::{self, Mapping};
 use std::io;
@@ -27,7 +28,7 @@ pub(crate) trait Size {
 }
 
 impl Size for Small {
-    const BYTES: usize = 64;
+    const BYTES: usize = known::BYTES;
     const SHELF: usize = 0;
 }
 
@@ -62,6 +63,8 @@ pub(crate) struct Segment {
     mapping: Mapping,
     id: u128,
     slot_bytes: usize,
+    /// Where this process's end finds the slots; large ones need not be found.
+    entry: Option<&'static Entry>,
 }
 
 fn failed(operation: &'static str) -> impl Fn(io::Error) -> Error {
@@ -82,7 +85,8 @@ impl Segment {
         length: usize,
         operation: &'static str,
     ) -> Result<Self> {
-        let segment = Self::map(file, length, slot_bytes, operation)?;
+        let mut segment = Self::map(file, length, slot_bytes, operation)?;
+        segment.enter();
         segment.head().slot_bytes.store(slot_bytes as u64, Ordering::SeqCst);
         segment.head().magic.store(MAGIC, Ordering::SeqCst);
         Ok(segment)
@@ -104,13 +108,22 @@ impl Segment {
             .ok()
             .filter(|n| known.contains(n))
             .ok_or_else(|| Error::with_detail(Kind::Corrupt, operation, format!("slots of {size} bytes")))?;
+        segment.enter();
         Ok(segment)
     }
 
     fn map(file: OwnedFd, length: usize, slot_bytes: usize, operation: &'static str) -> Result<Self> {
         let id = sys::file_id(file.as_fd()).map_err(failed(operation))?;
         let mapping = Mapping::new(file.as_raw_fd(), 0, length).map_err(failed(operation))?;
-        Ok(Self { file, mapping, id, slot_bytes })
+        Ok(Self { file, mapping, id, slot_bytes, entry: None })
+    }
+
+    fn enter(&mut self) {
+        if self.slot_bytes == known::BYTES {
+            // SAFETY: `new` is given, and `open` has checked, a length of a head at least.
+            let slots = unsafe { self.mapping.base().add(HEAD) };
+            self.entry = Some(Entry::add(slots));
+        }
     }
 
     fn head(&self) -> &Head {
@@ -144,7 +157,11 @@ impl Segment {
     /// What lives in slot `index`, whether or not its tag says so. It is there for as long as the segment.
     pub(super) fn at<T: Shared>(&self, index: u32) -> Option<NonNull<T>> {
         const { assert!(size_of::<T>() <= <T::Size as Size>::BYTES && align_of::<T>() <= 64) };
-        self.start::<T::Size>(index).map(NonNull::cast)
+        let start = self.start::<T::Size>(index)?;
+        if let Some(entry) = self.entry {
+            entry.note(index);
+        }
+        Some(start.cast())
     }
 
     /// The words of a slot; the first one is the tag of what lives in it.
@@ -154,5 +171,13 @@ impl Segment {
         // SAFETY: the slot is so long and in the mapping, which lives as long as the segment; slots begin at multiples
         // of 64 bytes of page-aligned memory, and every byte of an atomic is a value.
         unsafe { std::slice::from_raw_parts(start.as_ptr().cast(), count) }
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if self.entry.is_some_and(|entry| !entry.withdraw()) {
+            self.mapping.keep();
+        }
     }
 }

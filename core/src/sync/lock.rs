@@ -155,6 +155,8 @@ macro_rules! lock_type {
             }
 
             fn over(slot: Slot<LockWords<$recursive>>) -> Self {
+                #[cfg(not(loom))]
+                super::ending::watch();
                 Self { slot, spin: Spin::new(), policy: OnOwnerDeath::TakeOver }
             }
 

@@ -3,12 +3,15 @@
 //!
 //! | type | what it is | when a process that uses it is killed |
 //! |---|---|---|
-//! | [`Lock`] | one holder; anybody may release it | who waits takes it over, and is told |
+//! | [`Lock`] | one holder; anybody may release it | a waiter takes it over, and is told |
 //! | [`RLock`] | the same for a thread that may take it again | as above |
 //! | [`Semaphore`] | a number of units | the units it had are gone |
 //! | [`Condition`] | waiting, under a lock, for a change | what it was notified of goes to another one that waits |
 //! | [`Event`] | a flag to wait for | nothing |
 //! | [`Barrier`] | a meeting of so many | the others' meeting is broken |
+//!
+//! A process that ends in good order, by `exit` or by returning from `main`, leaves the locks that it holds taken; see
+//! [`leave_locks`] for one that ends by `_exit`.
 //!
 //! All may be used from any thread. A child made by fork has them, too; another program gets one by
 //! [`place`](Lock::place) and [`attach`](Lock::attach), or by a name: [`create`](Lock::create) and
@@ -24,6 +27,8 @@
 mod atomic;
 mod barrier;
 mod condition;
+#[cfg(not(loom))]
+mod ending;
 mod event;
 mod futex;
 mod lock;
@@ -40,6 +45,8 @@ pub(crate) use atomic::{AtomicU32, AtomicU64, keep_order};
 pub use barrier::Barrier;
 pub use condition::Condition;
 pub use event::Event;
+#[cfg(not(loom))]
+pub use ending::leave_locks;
 pub use lock::{Holder, Lock, LockError, LockGuard, RLock, RLockGuard};
 pub(crate) use mutex::Mutex;
 pub use mutex::{OnOwnerDeath, Taken};

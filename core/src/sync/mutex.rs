@@ -202,6 +202,17 @@ impl Mutex {
         }
     }
 
+    /// Leaves the lock that `word` is taken for good if this process holds it: the process ends in good order, and nobody
+    /// takes it for killed.
+    pub(super) fn leave(word: &AtomicU64) {
+        let left = |found: u64| {
+            let is_mine = found & !WAITED == mine();
+            is_mine.then(|| Identity::me().ended_well().word() | found & WAITED)
+        };
+        // The error is that it is not this process's.
+        let _ = word.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left);
+    }
+
     /// Whether this process holds the lock.
     pub(crate) fn is_mine(&self) -> bool {
         self.0.load(Ordering::Relaxed) & !WAITED == mine()

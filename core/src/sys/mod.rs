@@ -22,6 +22,7 @@
 //! | `pidfd`, `reap_any`, `exit_code`, `is_stop`, `kill_child`, `bury_child` | `bury_child` until the child has ended | - | only the parent can reap |
 //! | `ChildSignal` | never | SIGCHLD is blocked meanwhile, and has its default action | the child drops it, which puts both back |
 //! | `MostDescriptors` | never | - | the child drops it, which puts the limit back |
+//! | `at_exit` | never | - | a child has it, too |
 //! | `die_with_parent`, `outlive_parent` | never | - | the child of a fork starts without |
 //! | `lifeline`, `hold_on` | never | `hold_on` is safe between fork and exec | a child has no lifeline of its own yet |
 //! | `memory_file`, `grow_file`, `reserve_file`, `punch_file`, `is_sealed`, `shared_length`, `file_id`, `Mapping` | never | - | a child has file and mapping, too |

@@ -150,14 +150,17 @@ def main(requests: int, modules: list[str], data: dict[str, Any]) -> None:
             supply.fork_failed(error.errno or 0)
             continue
         if pid == 0:
-            code = 1
+            code, in_good_order = 1, False
             try:
                 code = _serve_one(supply, interrupt)
+                in_good_order = True
             except Exception:
                 sys.excepthook(*sys.exc_info())
                 sys.stderr.flush()
             finally:
                 run_exit_handlers()
+                if in_good_order:
+                    _carrick.leave_locks()
                 os._exit(code)
         supply.forked(pid)
 

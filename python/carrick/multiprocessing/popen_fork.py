@@ -53,6 +53,18 @@ def wait(popen: Any, timeout: float | None = None) -> int | None:
     return code
 
 
+class _Leaving:
+    """What the standard class starts: the process object, which leaves locks as a child does that ends in good order."""
+
+    def __init__(self, process_obj: Any) -> None:
+        self._process = process_obj
+
+    def _bootstrap(self, **options: Any) -> int:
+        code: int = self._process._bootstrap(**options)
+        _carrick.leave_locks()
+        return code
+
+
 class Popen(_standard.Popen):
     """Starts a process object in a fork of this process."""
 
@@ -65,7 +77,7 @@ class Popen(_standard.Popen):
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.EPERM):
                 raise
-            super()._launch(process_obj)
+            super()._launch(_Leaving(process_obj))
             return
         lifeline = -1
         try:
@@ -74,14 +86,17 @@ class Popen(_standard.Popen):
             run = _bootstrap.child_of_fork(process_obj, parent, _RUNS_ATEXIT)
             self.pid = os.fork()
             if self.pid == 0:
-                code = 1
+                code, in_good_order = 1, False
                 try:
                     forget_exit_handlers()
                     if lifeline >= 0:
                         _child.hold_on(lifeline)
                     code = run()
+                    in_good_order = True
                 finally:
                     run_exit_handlers()
+                    if in_good_order:
+                        _carrick.leave_locks()
                     os._exit(code)
         finally:
             os.close(parent)

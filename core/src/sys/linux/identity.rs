@@ -13,6 +13,10 @@ pub(crate) struct Identity {
     pub(crate) start: u32,
 }
 
+/// The start of a process that has ended in good order. No process has started then: one that would have counts as started
+/// a tick earlier.
+const ENDED_WELL: u32 = u32::MAX;
+
 /// This process's identity as one word; 0 is not known yet. A child made by fork starts with 0.
 // ORDER identity: whoever finds 0 works it out, always with the same result.
 static ME: AtomicU64 = AtomicU64::new(0);
@@ -93,9 +97,20 @@ impl Identity {
         Self { pid: u32::try_from(pid).unwrap_or(0), start: u32::try_from(start).unwrap_or(0) }
     }
 
-    /// Whether the process has ended; one that nobody has waited for yet has ended, too.
+    /// The same process as one that has ended in good order, which is not dead.
+    pub(crate) fn ended_well(self) -> Self {
+        Self { start: ENDED_WELL, ..self }
+    }
+
+    /// Whether the process has been killed, or may be yet.
+    pub(crate) fn is_mortal(self) -> bool {
+        self.start != ENDED_WELL
+    }
+
+    /// Whether the process has ended otherwise than in good order ([`ended_well`](Self::ended_well)); one that nobody has
+    /// waited for yet has ended, too.
     pub(crate) fn is_dead(self) -> bool {
-        if self == Self::me() {
+        if self == Self::me() || !self.is_mortal() {
             return false;
         }
         match stat(&format!("/proc/{}/stat", self.pid)) {
@@ -130,7 +145,8 @@ fn parse(text: &str) -> Option<Stat> {
     let start: u64 = fields.nth(1)?.parse().ok()?;
     // A first thread that has ended is a zombie, too, as long as others run.
     let ended = matches!(state, "X" | "x") || (state == "Z" && threads <= 1);
-    Some(Stat { start: u32::try_from(start & 0xffff_ffff).unwrap_or(0), ended })
+    let start = u32::try_from(start & 0xffff_ffff).unwrap_or(0).min(ENDED_WELL - 1);
+    Some(Stat { start, ended })
 }
 
 #[cfg(test)]

@@ -130,10 +130,16 @@ impl Mapping {
     pub(crate) fn len(&self) -> usize {
         self.length
     }
+
+    /// Leaves the memory mapped until the process ends.
+    pub(crate) fn keep(&mut self) {
+        self.length = 0;
+    }
 }
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        // The kernel refuses to unmap a length of 0, which is one that is kept.
         let _ = syscall!(munmap(self.base.as_ptr().cast(), self.length));
     }
 }

@@ -7,7 +7,7 @@ use crate::time::Deadline;
 use std::io;
 use std::num::NonZero;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// Which side of a fork the caller is on.
 pub(crate) enum ForkOutcome {
@@ -63,6 +63,30 @@ pub(crate) fn fork_plain() -> io::Result<i32> {
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit may be called at any time.
     unsafe { libc::_exit(code) }
+}
+
+/// What is to be done when this process ends by `exit`, or `main` returns, or this library is unloaded.
+static AT_EXIT: AtomicPtr<fn()> = AtomicPtr::new(std::ptr::null_mut());
+
+extern "C" fn exiting() {
+    // SAFETY: what is stored there is a static.
+    if let Some(hook) = unsafe { AT_EXIT.load(Ordering::SeqCst).as_ref() } {
+        hook();
+    }
+}
+
+/// The C library calls what is in this section after the exit handlers of the program, the last ones that use what it
+/// shares with others, and where there is no room for one more handler, too.
+#[used]
+#[unsafe(link_section = ".fini_array")]
+static EXITING: extern "C" fn() = exiting;
+
+/// Has `hook` called when this process ends in good order. A child of fork has it, too; a process that is killed, or
+/// ends by `_exit`, does not call it.
+pub(crate) fn at_exit(hook: &'static fn()) {
+    // A use of the section: a linker may leave out what nobody uses of a static library.
+    std::hint::black_box(&EXITING);
+    AT_EXIT.store(std::ptr::from_ref(hook).cast_mut(), Ordering::SeqCst);
 }
 
 /// How many cores this process may use, at least 1.

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The segments that are mapped in this process, so that its end can be noted in them.
+//!
+//! # Invariants
+//! - The list needs no lock: a fork at any instant copies a list that can be used, and so does a signal.
+//! - Entries are never freed. One whose segment has been unmapped is used again.
+//! - A segment is unmapped only where no visit can see it: [`Entry::withdraw`] takes it out of the list and then looks
+//!   for visits; [`visit`] counts itself and then looks at the list. Both are SeqCst, so one of them sees the other.
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// The size of the slots that are visited.
+pub(super) const BYTES: usize = 64;
+const WORDS: usize = BYTES / size_of::<AtomicU64>();
+
+/// What is called with the words of each slot that this process has had a handle of: at the process's end, and before
+/// the slot's memory is unmapped.
+pub(crate) type Visitor = fn(&[AtomicU64]);
+
+/// A segment of small slots in this process's memory.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The first slot; null where there is none.
+    slots: AtomicPtr<u8>,
+    /// So many slots from the first one on may have been used by this process.
+    used: AtomicU32,
+    is_taken: AtomicBool,
+    next: AtomicPtr<Entry>,
+}
+
+static FIRST: AtomicPtr<Entry> = AtomicPtr::new(std::ptr::null_mut());
+static VISITS: AtomicUsize = AtomicUsize::new(0);
+static VISITOR: AtomicPtr<Visitor> = AtomicPtr::new(std::ptr::null_mut());
+
+fn entries() -> impl Iterator<Item = &'static Entry> {
+    let follow = |at: &AtomicPtr<Entry>| {
+        // SAFETY: what is stored in the list came from Box::leak.
+        unsafe { at.load(Ordering::SeqCst).as_ref() }
+    };
+    std::iter::successors(follow(&FIRST), move |entry| follow(&entry.next))
+}
+
+/// Has slots visited from now on.
+pub(crate) fn visit_with(visitor: &'static Visitor) {
+    VISITOR.store(std::ptr::from_ref(visitor).cast_mut(), Ordering::SeqCst);
+}
+
+fn visitor() -> Option<Visitor> {
+    // SAFETY: what is stored there is a static.
+    unsafe { VISITOR.load(Ordering::SeqCst).as_ref() }.copied()
+}
+
+/// Visits the slots of all segments.
+pub(crate) fn visit() {
+    let Some(visitor) = visitor() else { return };
+    VISITS.fetch_add(1, Ordering::SeqCst);
+    entries().for_each(|entry| entry.visit(visitor));
+    VISITS.fetch_sub(1, Ordering::SeqCst);
+}
+
+impl Entry {
+    /// Enters a segment whose slots begin here. It is to be mapped until [`withdraw`](Self::withdraw) says that it need
+    /// not be.
+    pub(super) fn add(slots: NonNull<u8>) -> &'static Self {
+        let entry = entries().find(|entry| !entry.is_taken.swap(true, Ordering::SeqCst)).unwrap_or_else(|| {
+            let new: &'static Self = Box::leak(Box::new(Self {
+                slots: AtomicPtr::default(),
+                used: AtomicU32::default(),
+                is_taken: AtomicBool::new(true),
+                next: AtomicPtr::default(),
+            }));
+            let pointer = std::ptr::from_ref(new).cast_mut();
+            let push = |first| {
+                new.next.store(first, Ordering::SeqCst);
+                Some(pointer)
+            };
+            let _ = FIRST.fetch_update(Ordering::SeqCst, Ordering::SeqCst, push);
+            new
+        });
+        entry.used.store(0, Ordering::SeqCst);
+        entry.slots.store(slots.as_ptr(), Ordering::SeqCst);
+        entry
+    }
+
+    /// This process has a handle of the slot with this number, which the segment has.
+    pub(super) fn note(&self, index: u32) {
+        self.used.fetch_max(index.saturating_add(1), Ordering::SeqCst);
+    }
+
+    fn visit(&self, visitor: Visitor) {
+        let Some(slots) = NonNull::new(self.slots.load(Ordering::SeqCst)) else { return };
+        for index in 0..self.used.load(Ordering::SeqCst) {
+            let offset = usize::try_from(index).unwrap_or(0) * BYTES;
+            // SAFETY: `note` is told of slots that the segment has, and it is mapped as long as it is in the list or, if
+            // it was taken out meanwhile, for ever.
+            let at = unsafe { slots.add(offset) };
+            // SAFETY: as above; a slot has so many words, at a multiple of 64 bytes of page-aligned memory, and every
+            // byte of an atomic is a value.
+            visitor(unsafe { std::slice::from_raw_parts(at.as_ptr().cast(), WORDS) });
+        }
+    }
+
+    /// Visits the segment's slots and takes it out of the list. False where it must stay mapped, because a visit may be
+    /// in the middle of it: this process is about to end.
+    pub(super) fn withdraw(&self) -> bool {
+        if let Some(visitor) = visitor() {
+            self.visit(visitor);
+        }
+        self.slots.store(std::ptr::null_mut(), Ordering::SeqCst);
+        let is_alone = VISITS.load(Ordering::SeqCst) == 0;
+        if is_alone {
+            self.is_taken.store(false, Ordering::SeqCst);
+        }
+        is_alone
+    }
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What becomes of the locks that a process holds when it ends.
+//!
+//! A process that is killed leaves its identity in the word of a lock that it holds, by which others know that it is dead.
+//! One that ends in good order goes through the locks that it has handles of, and marks those that it holds as left
+//! taken ([`Identity::ended_well`](crate::sys::Identity::ended_well)): nobody takes these over. So acquiring and releasing cost
+//! nothing for it. The same is done where the last handle of a segment goes, since its locks are not found any more at
+//! the end.
+//!
+//! A thread that still runs while `exit` does may acquire a lock behind the mark; it counts as killed in the middle.
+#![forbid(unsafe_code)]
+
+use super::atomic::{AtomicU64, Ordering};
+use super::lock::LockWords;
+use super::mutex::Mutex;
+use crate::shm::{self, Shared, Visitor};
+use crate::sys;
+
+static VISITOR: Visitor = leave;
+static HOOK: fn() = leave_locks;
+
+fn leave(words: &[AtomicU64]) {
+    let tags = [LockWords::<false>::TAG, LockWords::<true>::TAG];
+    if let [tag, mutex, ..] = words
+        && tags.contains(&tag.load(Ordering::SeqCst))
+    {
+        Mutex::leave(mutex);
+    }
+}
+
+/// Has the locks that this process holds marked when it ends.
+pub(super) fn watch() {
+    shm::visit_with(&VISITOR);
+    sys::at_exit(&HOOK);
+}
+
+/// Leaves the locks that this process holds taken, as a process does that calls `exit` or returns from `main`.
+///
+/// For one that is to end in good order by `_exit`, just before it does: the locks of a process that calls only that are
+/// taken over by those who wait for them, like the locks of one that is killed.
+pub fn leave_locks() {
+    shm::visit();
+}
