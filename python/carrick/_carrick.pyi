@@ -444,6 +444,9 @@ def lifeline() -> int:
 def hold_on(lifeline: int) -> bool:
     """Have this process killed when the one that the lifeline is of ends; False when it has ended."""
 
+def leave_locks() -> None:
+    """Leave the locks that this process holds taken: it ends in good order."""
+
 # queue
 
 @disjoint_base

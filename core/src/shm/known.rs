@@ -4,8 +4,8 @@
 //! # Invariants
 //! - The list needs no lock: a fork at any instant copies a list that can be used, and so does a signal.
 //! - Entries are never freed. One whose segment has been unmapped is used again.
-//! - A segment is unmapped only where no visit can see it: [`Entry::withdraw`] takes it out of the list and then looks
-//!   for visits; [`visit`] counts itself and then looks at the list. Both are SeqCst, so one of them sees the other.
+//! - A segment stays mapped as long as one of its slots is to be found, and is unmapped only where no visit can see it: [`Entry::withdraw`] takes it out of the list and then looks
+//!   for visits; [`end`] counts itself and then looks at the list. Both are SeqCst, so one of them sees the other.
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -14,9 +14,14 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 pub(super) const BYTES: usize = 64;
 const WORDS: usize = BYTES / size_of::<AtomicU64>();
 
-/// What is called with the words of each slot that this process has had a handle of: at the process's end, and before
-/// the slot's memory is unmapped.
-pub(crate) type Visitor = fn(&[AtomicU64]);
+/// What is to know of a process's end; each is called with the words of a slot that this process has, or had, a handle of.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    /// Whether the slot is still to be found at the end though its last handle goes now.
+    pub(crate) stays: fn(&[AtomicU64]) -> bool,
+    /// The process ends in good order.
+    pub(crate) end: fn(&[AtomicU64]),
+}
 
 /// A segment of small slots in this process's memory.
 #[derive(Debug)]
@@ -31,7 +36,7 @@ pub(super) struct Entry {
 
 static FIRST: AtomicPtr<Entry> = AtomicPtr::new(std::ptr::null_mut());
 static VISITS: AtomicUsize = AtomicUsize::new(0);
-static VISITOR: AtomicPtr<Visitor> = AtomicPtr::new(std::ptr::null_mut());
+static WATCHER: AtomicPtr<Watcher> = AtomicPtr::new(std::ptr::null_mut());
 
 fn entries() -> impl Iterator<Item = &'static Entry> {
     let follow = |at: &AtomicPtr<Entry>| {
@@ -41,21 +46,21 @@ fn entries() -> impl Iterator<Item = &'static Entry> {
     std::iter::successors(follow(&FIRST), move |entry| follow(&entry.next))
 }
 
-/// Has slots visited from now on.
-pub(crate) fn visit_with(visitor: &'static Visitor) {
-    VISITOR.store(std::ptr::from_ref(visitor).cast_mut(), Ordering::SeqCst);
+/// Has the end of this process told to the watcher.
+pub(crate) fn watch_with(watcher: &'static Watcher) {
+    WATCHER.store(std::ptr::from_ref(watcher).cast_mut(), Ordering::SeqCst);
 }
 
-fn visitor() -> Option<Visitor> {
+fn watcher() -> Option<&'static Watcher> {
     // SAFETY: what is stored there is a static.
-    unsafe { VISITOR.load(Ordering::SeqCst).as_ref() }.copied()
+    unsafe { WATCHER.load(Ordering::SeqCst).as_ref() }
 }
 
-/// Visits the slots of all segments.
-pub(crate) fn visit() {
-    let Some(visitor) = visitor() else { return };
+/// Tells all slots that this process ends in good order.
+pub(crate) fn end() {
+    let Some(watcher) = watcher() else { return };
     VISITS.fetch_add(1, Ordering::SeqCst);
-    entries().for_each(|entry| entry.visit(visitor));
+    entries().flat_map(Entry::each).for_each(watcher.end);
     VISITS.fetch_sub(1, Ordering::SeqCst);
 }
 
@@ -63,21 +68,22 @@ impl Entry {
     /// Enters a segment whose slots begin here. It is to be mapped until [`withdraw`](Self::withdraw) says that it need
     /// not be.
     pub(super) fn add(slots: NonNull<u8>) -> &'static Self {
-        let entry = entries().find(|entry| !entry.is_taken.swap(true, Ordering::SeqCst)).unwrap_or_else(|| {
-            let new: &'static Self = Box::leak(Box::new(Self {
-                slots: AtomicPtr::default(),
-                used: AtomicU32::default(),
-                is_taken: AtomicBool::new(true),
-                next: AtomicPtr::default(),
-            }));
-            let pointer = std::ptr::from_ref(new).cast_mut();
-            let push = |first| {
-                new.next.store(first, Ordering::SeqCst);
-                Some(pointer)
-            };
-            let _ = FIRST.fetch_update(Ordering::SeqCst, Ordering::SeqCst, push);
-            new
-        });
+        let entry =
+            entries().find(|entry| !entry.is_taken.swap(true, Ordering::SeqCst)).unwrap_or_else(|| {
+                let new: &'static Self = Box::leak(Box::new(Self {
+                    slots: AtomicPtr::default(),
+                    used: AtomicU32::default(),
+                    is_taken: AtomicBool::new(true),
+                    next: AtomicPtr::default(),
+                }));
+                let pointer = std::ptr::from_ref(new).cast_mut();
+                let push = |first| {
+                    new.next.store(first, Ordering::SeqCst);
+                    Some(pointer)
+                };
+                let _ = FIRST.fetch_update(Ordering::SeqCst, Ordering::SeqCst, push);
+                new
+            });
         entry.used.store(0, Ordering::SeqCst);
         entry.slots.store(slots.as_ptr(), Ordering::SeqCst);
         entry
@@ -88,29 +94,35 @@ impl Entry {
         self.used.fetch_max(index.saturating_add(1), Ordering::SeqCst);
     }
 
-    fn visit(&self, visitor: Visitor) {
-        let Some(slots) = NonNull::new(self.slots.load(Ordering::SeqCst)) else { return };
-        for index in 0..self.used.load(Ordering::SeqCst) {
-            let offset = usize::try_from(index).unwrap_or(0) * BYTES;
-            // SAFETY: `note` is told of slots that the segment has, and it is mapped as long as it is in the list or, if
-            // it was taken out meanwhile, for ever.
-            let at = unsafe { slots.add(offset) };
-            // SAFETY: as above; a slot has so many words, at a multiple of 64 bytes of page-aligned memory, and every
-            // byte of an atomic is a value.
-            visitor(unsafe { std::slice::from_raw_parts(at.as_ptr().cast(), WORDS) });
-        }
+    /// The words of each slot.
+    fn each(&self) -> impl Iterator<Item = &[AtomicU64]> {
+        let slots = NonNull::new(self.slots.load(Ordering::SeqCst));
+        let used = slots.map_or(0, |_| self.used.load(Ordering::SeqCst));
+        slots.into_iter().flat_map(move |slots| {
+            (0..used).map(move |index| {
+                let offset = usize::try_from(index).unwrap_or(0) * BYTES;
+                // SAFETY: `note` is told of slots that the segment has, and it is mapped as long as it is in the list or, if
+                // it was taken out meanwhile, for ever.
+                let at = unsafe { slots.add(offset) };
+                // SAFETY: as above; a slot has so many words, at a multiple of 64 bytes of page-aligned memory, and every
+                // byte of an atomic is a value.
+                unsafe { std::slice::from_raw_parts(at.as_ptr().cast(), WORDS) }
+            })
+        })
     }
 
-    /// Visits the segment's slots and takes it out of the list. False where it must stay mapped, because a visit may be
-    /// in the middle of it: this process is about to end.
+    /// Takes the segment, whose last handle goes, out of the list. False where it must stay mapped: it has a slot that is to be
+    /// found, or this process is about to end.
     pub(super) fn withdraw(&self) -> bool {
-        if let Some(visitor) = visitor() {
-            self.visit(visitor);
+        if watcher().is_some_and(|watcher| self.each().any(watcher.stays)) {
+            return false;
         }
-        self.slots.store(std::ptr::null_mut(), Ordering::SeqCst);
+        let slots = self.slots.swap(std::ptr::null_mut(), Ordering::SeqCst);
         let is_alone = VISITS.load(Ordering::SeqCst) == 0;
         if is_alone {
             self.is_taken.store(false, Ordering::SeqCst);
+        } else {
+            self.slots.store(slots, Ordering::SeqCst);
         }
         is_alone
     }

@@ -25,5 +25,5 @@ pub(crate) use arena::Slot;
 pub(crate) use arena::attach;
 pub use arena::{Memory, Place};
 #[cfg(not(loom))]
-pub(crate) use known::{Visitor, visit, visit_with};
+pub(crate) use known::{Watcher, end, watch_with};
 pub(crate) use segment::{Large, Shared, Small};

@@ -44,9 +44,9 @@ pub use crate::shm::{Memory, Place};
 pub(crate) use atomic::{AtomicU32, AtomicU64, keep_order};
 pub use barrier::Barrier;
 pub use condition::Condition;
-pub use event::Event;
 #[cfg(not(loom))]
 pub use ending::leave_locks;
+pub use event::Event;
 pub use lock::{Holder, Lock, LockError, LockGuard, RLock, RLockGuard};
 pub(crate) use mutex::Mutex;
 pub use mutex::{OnOwnerDeath, Taken};

@@ -202,8 +202,13 @@ impl Mutex {
         }
     }
 
-    /// Leaves the lock that `word` is taken for good if this process holds it: the process ends in good order, and nobody
-    /// takes it for killed.
+    /// Whether this process holds the lock that `word` is.
+    pub(super) fn is_held_here(word: &AtomicU64) -> bool {
+        word.load(Ordering::SeqCst) & !WAITED == mine()
+    }
+
+    /// Leaves the lock that `word` is taken if this process holds it: it ends in good order, and is not to be taken for
+    /// killed.
     pub(super) fn leave(word: &AtomicU64) {
         let left = |found: u64| {
             let is_mine = found & !WAITED == mine();

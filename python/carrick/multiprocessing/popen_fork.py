@@ -54,7 +54,7 @@ def wait(popen: Any, timeout: float | None = None) -> int | None:
 
 
 class _Leaving:
-    """What the standard class starts: the process object, which leaves locks as a child does that ends in good order."""
+    """A process object for the standard class to start, which leaves its locks as other children do."""
 
     def __init__(self, process_obj: Any) -> None:
         self._process = process_obj
