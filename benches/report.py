@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from contender import ROOT
+from curve import point
 from row import ROWS, Ceiling, Claim, Row
 
 DOCS = ROOT / "docs"
@@ -186,6 +187,25 @@ def _plot(results: dict[str, Any]) -> None:
         if row.name not in results or not _is_plotted(row):
             continue
         values: Values = results[row.name]["values"]
+        if row.sizes:
+            figure, axes = pyplot.subplots(figsize=(8, 4))
+            for side, colour in (("standard library", other), ("carrick", met)):
+                drawn = [size for size in row.sizes if values.get(point(side, size))]
+                measured = [values[point(side, size)] for size in drawn]
+                # A logarithmic scale has no zero.
+                medians = [max(statistics.median(one), 0.01) for one in measured]
+                axes.plot(drawn, medians, marker="o", color=colour, label=side)
+                lowest, highest = [max(min(one), 0.01) for one in measured], [max(one) for one in measured]
+                axes.fill_between(drawn, lowest, highest, color=colour, alpha=0.2, linewidth=0)
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_xticks(row.sizes, [f"{size:,}" for size in row.sizes])
+            axes.set_ylabel(f"{row.unit}, less is better")
+            axes.set_title(row.title, fontsize=9)
+            axes.legend(frameon=False)
+            axes.spines[["top", "right"]].set_visible(False)
+            save(figure, row.name)
+            continue
         names = list(values)[::-1]
         floors = {floor.name for floor in row.floors}
         figure, axes = pyplot.subplots(figsize=(8, 0.38 * len(names) + 1.2))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import contender as c
 from contender import BUILT, Contender
+from curve import CURVES
 
 STOCK = "standard library"
 CARRICK = "carrick"
@@ -42,6 +43,8 @@ class Row:
     claims: tuple[Claim | Ceiling, ...]
     floors: tuple[Contender, ...] = field(default=())
     floor_note: str = ""
+    sizes: tuple[int, ...] = ()
+    """Where the contenders are both sides at several sizes: which ones."""
 
 
 def _both(measure: Callable[..., Callable[[c.Scale], float]], *arguments: object) -> tuple[Contender, ...]:
@@ -416,5 +419,9 @@ ROWS = (
                 1.0,
             ),
         ),
+    ),
+    *(
+        Row(curve.name, curve.title, curve.unit, True, curve.contenders(), (), sizes=curve.sizes)
+        for curve in CURVES
     ),
 )
