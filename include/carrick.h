@@ -1145,7 +1145,7 @@ carrick_status carrick_condition_place(const struct carrick_condition *condition
 
 /**
  * Lets the lock go, which the caller holds and which is BORROWED for the call, waits for a notification and takes the
- * lock again, whatever the result. More than 56 waiters may see one that is another one's: wait in a loop.
+ * lock again, whatever the result. More than 1,020 waiters may see one that is another one's: wait in a loop.
  * Codes: E_TIMEOUT, E_INTERRUPTED, E_OWNER_DIED (the wait is over; the lock came from a holder that died), E_STATE or
  * E_INVALID (the lock is not held), E_NULL. ANY thread. Since 0.1.
  */

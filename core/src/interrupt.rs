@@ -11,8 +11,10 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Kind, Result};
+use crate::sys;
 use std::os::fd::RawFd;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 /// Whether to go on waiting after a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,11 @@ pub trait Hook: Sync {
     /// will do.
     fn arm(&self) -> (Verdict, Option<RawFd>) {
         (self.signalled(), None)
+    }
+
+    /// Whether the calling thread is one that does something about signals. Waits of others need not end to ask.
+    fn is_for_this_thread(&self) -> bool {
+        true
     }
 
     /// The thread whose [`arm`](Self::arm) returned a descriptor does not sleep any more.
@@ -59,6 +66,13 @@ fn obey(verdict: Verdict, operation: &'static str) -> Result<()> {
 /// Asks the hook whether to go on.
 pub(crate) fn check(operation: &'static str) -> Result<()> {
     HOOK.get().map_or(Ok(()), |hook| obey(hook.signalled(), operation))
+}
+
+/// How long a thread may sleep before it asks for signals that another one may have taken: `short` where there may be
+/// one, else `long`.
+pub(crate) fn longest_sleep(short: Duration, long: Duration) -> Duration {
+    let asks = HOOK.get().is_some_and(|hook| hook.is_for_this_thread()) && !sys::is_only_thread();
+    if asks { short } else { long }
 }
 
 /// A wait whose sleeps no signal is lost in, for as long as the value lives.

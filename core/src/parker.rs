@@ -116,12 +116,12 @@ impl<'a> Waiting<'a> {
 
     /// Looks again and again for the unpark, for some 60 microseconds at most; true when it has come, and this wait is over.
     ///
-    /// It takes no notice of signals, nor of how much time the caller has.
-    pub fn spin(&mut self) -> bool {
+    /// It ends with the deadline, and takes no notice of signals.
+    pub fn spin(&mut self, deadline: Deadline) -> bool {
         let state = &self.parker.state;
         // A swap: what a second unpark published meanwhile is seen, too.
         let look = || (state.load(Ordering::SeqCst) == UNPARKED).then(|| state.swap(IDLE, Ordering::SeqCst));
-        self.wait.spin_on_memory(look).is_some()
+        self.wait.spin_on_memory(deadline, look).is_some()
     }
 
     /// Prepares this thread to sleep; `operation` names the wait in errors.
@@ -149,8 +149,8 @@ impl Prepared<'_> {
             Ok(_) => self.until_unparked(bell, deadline),
             Err(_) => Ok(()),
         };
-        wait.slept();
         let unparked = state.swap(IDLE, Ordering::SeqCst) == UNPARKED;
+        wait.ended(&slept);
         match slept {
             // An unpark that came together with the end of the time counts.
             Err(error) if error.kind() == Kind::Timeout && unparked => Ok(()),

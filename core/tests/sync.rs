@@ -348,10 +348,43 @@ fn more_waiters_than_seats_are_all_woken() {
 }
 
 #[test]
+fn each_notification_wakes_one_of_hundreds() {
+    const MANY: usize = 300;
+    let _test = Test::begin();
+    let (lock, condition) = (Lock::new().unwrap(), Condition::new().unwrap());
+    let woken = AtomicUsize::new(0);
+    let wait = |deadline| {
+        let _guard = lock.lock(NEVER).unwrap();
+        condition.wait(&lock, deadline)
+    };
+    let notify = |count| {
+        let _guard = lock.lock(NEVER).unwrap();
+        condition.notify(count);
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..MANY {
+            scope.spawn(|| {
+                wait(NEVER).unwrap();
+                woken.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+        eventually("all wait", || condition.waiting() == MANY);
+        notify(5);
+        eventually("five are woken", || woken.load(Ordering::SeqCst) == 5);
+        // Longer than any of them sleeps in one go before it looks around for the first time.
+        assert_eq!(kind(wait(Deadline::after(Duration::from_millis(700)))), Kind::Timeout);
+        assert_eq!((woken.load(Ordering::SeqCst), condition.waiting()), (5, MANY - 5));
+        notify(MANY);
+    });
+    assert_eq!((woken.into_inner(), condition.waiting()), (MANY, 0));
+}
+
+#[test]
 fn killed_waiters_take_no_notification() {
     let _test = Test::begin();
     let (lock, condition) = (Lock::new().unwrap(), Condition::new().unwrap());
     for _ in 0..3 {
+        let before = condition.waiting();
         // SAFETY: the child only works on shared memory until it is killed.
         let pid = unsafe { libc::fork() };
         if pid == 0 {
@@ -360,8 +393,7 @@ fn killed_waiters_take_no_notification() {
             // SAFETY: it ends the child without the parent's destructors.
             unsafe { libc::_exit(1) };
         }
-        let before = condition.waiting();
-        eventually("it waits", || condition.waiting() > before || lock.is_locked());
+        eventually("it waits", || condition.waiting() > before);
         eventually("it waits", || !lock.is_locked());
         // SAFETY: it is our child, which nobody has waited for.
         unsafe { libc::kill(pid, libc::SIGKILL) };
@@ -584,6 +616,7 @@ fn nonsense_in_the_memory_is_an_error_or_a_wait_and_never_a_crash() {
     let barrier = Barrier::new(3).unwrap();
     let (place, small) = (condition.place(), lock.place());
     let segment: std::fs::File = again(place.fd).into();
+    let meeting: std::fs::File = again(barrier.place().fd).into();
     let line: std::fs::File = again(small.fd).into();
     let mut seed = 7_u64;
     for round in 0..40_u32 {
@@ -595,8 +628,8 @@ fn nonsense_in_the_memory_is_an_error_or_a_wait_and_never_a_crash() {
         let spoil = |file: &std::fs::File, start: u64, length: usize| {
             std::os::unix::fs::FileExt::write_all_at(file, &bytes[..length], start + 8).unwrap();
         };
-        spoil(&segment, 1024 + u64::from(place.slot) * 1024, 1016);
-        spoil(&segment, 1024 + u64::from(barrier.place().slot) * 1024, 1016);
+        spoil(&segment, 1024 + u64::from(place.slot) * (16 << 10), 1016);
+        spoil(&meeting, 1024 + u64::from(barrier.place().slot) * 1024, 1016);
         spoil(&line, 1024 + u64::from(small.slot) * 64, 56);
         let _ = lock.acquire(Deadline::NOW);
         let _ = condition.wait(&lock, Deadline::NOW);

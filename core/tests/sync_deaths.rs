@@ -123,7 +123,7 @@ impl Shared {
 
 #[test]
 fn the_notification_of_a_dead_waiter_is_not_lost_with_its_seat() {
-    const SEATS: usize = 56;
+    const SEATS: usize = 1020;
     let _test = Test::begin();
     let shared = Shared::new();
     let mut waiters = Vec::new();
@@ -138,6 +138,37 @@ fn the_notification_of_a_dead_waiter_is_not_lost_with_its_seat() {
     assert_eq!(shared.woken(), 1, "one notification has woken several");
     shared.notify(SEATS);
     waiters.into_iter().for_each(|waiter| waiter.join().unwrap());
+}
+
+#[test]
+fn a_dead_holder_is_noticed_though_those_who_checked_for_the_others_die_with_it() {
+    let _test = Test::begin();
+    let (lock, taken) = (Lock::new().unwrap(), carrick::sync::Semaphore::new(0).unwrap());
+    let holder = Child::start(|| {
+        lock.acquire(NEVER).unwrap();
+        taken.release().unwrap();
+        // SAFETY: it has no arguments.
+        unsafe { libc::pause() };
+    });
+    taken.acquire(soon()).unwrap();
+    let waiter = || {
+        Child::start(|| {
+            lock.acquire(NEVER).unwrap();
+            taken.release().unwrap();
+            // SAFETY: it has no arguments.
+            unsafe { libc::pause() };
+        })
+    };
+    let mut waiters: Vec<_> = (0..40).map(|_| waiter()).collect();
+    // Those who do not check have found that others do.
+    assert_eq!(kind(taken.acquire(Deadline::after(Duration::from_millis(500)))), Kind::Timeout);
+    let last = waiters.split_off(35);
+    for dead in std::iter::once(&holder).chain(&waiters) {
+        dead.signal(libc::SIGKILL);
+    }
+    taken.acquire(soon()).unwrap();
+    assert!(last.iter().any(|one| lock.holder().unwrap().process == one.0.cast_unsigned()));
+    [holder].into_iter().chain(waiters).chain(last).for_each(Child::kill);
 }
 
 #[test]

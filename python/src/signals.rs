@@ -192,6 +192,10 @@ impl Hook for PythonSignals {
         Python::try_attach(attached).unwrap_or((Verdict::Continue, None))
     }
 
+    fn is_for_this_thread(&self) -> bool {
+        IS_MAIN.get() != Some(false)
+    }
+
     fn disarm(&self) {
         // The bell is removed by who called, when it is attached again: attaching for that alone could take
         // long where other threads are busy.

@@ -228,9 +228,26 @@ where
         return Err(Error::new(Kind::WouldBlock, operation));
     }
     let mut wait = waiter.spin.wait();
-    if let Some(result) = wait.spin(|| look(waiter.fd, operation, attempt)) {
+    if let Some(result) = wait.spin(deadline, || look(waiter.fd, operation, attempt)) {
         return result;
     }
+    let slept = sleep(waiter, operation, interest, deadline, attempt);
+    wait.ended(&slept);
+    slept
+}
+
+/// Sleeps until an attempt does not have to wait.
+fn sleep<T, W, C>(
+    waiter: &Waiter<'_, W, C>,
+    operation: &'static str,
+    interest: Interest,
+    deadline: Deadline,
+    attempt: &mut impl FnMut(RawFd) -> io::Result<T>,
+) -> Result<T>
+where
+    W: Fn() -> io::Result<Option<RawFd>>,
+    C: Fn() -> bool,
+{
     let sleeper = interrupt::Sleeper::prepare(operation)?;
     crate::blocking::about_to_block();
     if let Some(may_block) = waiter.may_block
@@ -246,10 +263,7 @@ where
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => interrupt::check(operation)?,
                 Err(e) => return Err(Error::from_io(&e, operation)),
-                Ok(value) => {
-                    wait.slept();
-                    return Ok(value);
-                }
+                Ok(value) => return Ok(value),
             }
         }
     }
@@ -281,7 +295,6 @@ where
                     return Err(Error::new(Kind::Closed, operation));
                 }
                 if let Some(result) = look(waiter.fd, operation, attempt) {
-                    wait.slept();
                     return result;
                 }
             }

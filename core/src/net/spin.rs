@@ -5,7 +5,7 @@
 //! of a round trip on one host. A waiter therefore looks again for up to [`LIMIT`] first, but only where
 //! that has paid: a short history of successes and failures ([`Spin::credit`]) decides about the next wait.
 //! So an idle connection, whose waits are long, stops spinning after one or two of them and then costs
-//! nothing.
+//! nothing, whether they end with what was waited for or by time.
 //!
 //! At most one thread fewer than there are cores spins at a time, in one process, and each look gives the
 //! core away (`sched_yield`) to whoever could use it: spinning never takes the core that the peer needs. Only looks at
@@ -17,7 +17,9 @@
 //! within [`WORTH`]: there is work to do meanwhile. On one core nothing spins.
 #![forbid(unsafe_code)]
 
+use crate::error::Result;
 use crate::sys;
+use crate::time::Deadline;
 use std::sync::atomic::{AtomicI8, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -127,15 +129,19 @@ pub(crate) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Looks with `look`, a system call, until it answers or spinning does not pay any more.
-    pub(crate) fn spin<T>(&mut self, look: impl FnMut() -> Option<T>) -> Option<T> {
-        self.spin_by(1, look)
+    /// Looks with `look`, a system call, until it answers, the deadline has passed or spinning does not pay any more.
+    pub(crate) fn spin<T>(&mut self, deadline: Deadline, look: impl FnMut() -> Option<T>) -> Option<T> {
+        self.spin_by(1, deadline, look)
     }
 
     /// The same with a `look` at memory, which is worth taking more often than the core can be given away, and for a
     /// microsecond by more threads than may spin.
-    pub(crate) fn spin_on_memory<T>(&mut self, look: impl FnMut() -> Option<T>) -> Option<T> {
-        self.spin_by(LOOKS, look)
+    pub(crate) fn spin_on_memory<T>(
+        &mut self,
+        deadline: Deadline,
+        look: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
+        self.spin_by(LOOKS, deadline, look)
     }
 
     /// Whether spinning pays, as far as is known.
@@ -144,10 +150,16 @@ impl Wait<'_> {
         !cfg!(loom) && !self.amid_others && self.spin.credit.load(Ordering::Relaxed) > 0
     }
 
-    fn spin_by<T>(&mut self, looks: u32, mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    fn spin_by<T>(
+        &mut self,
+        looks: u32,
+        deadline: Deadline,
+        mut look: impl FnMut() -> Option<T>,
+    ) -> Option<T> {
         if !self.spins() {
             return None;
         }
+        let limit = deadline.remaining().map_or(LIMIT, |left| left.min(LIMIT));
         let mut look_often = || {
             let mut found = look();
             for again in 1..looks {
@@ -179,11 +191,16 @@ impl Wait<'_> {
                 self.spin.rate(if crowded { -1 } else { 1 });
                 return found;
             }
-            if crowded || now.duration_since(self.started) > LIMIT {
+            if crowded || now.duration_since(self.started) > limit {
                 return None;
             }
             before = now;
         }
+    }
+
+    /// The sleep after it has ended, with what was waited for or without.
+    pub(crate) fn ended<T>(&self, result: &Result<T>) {
+        if result.is_ok() { self.slept() } else { self.slept_in_vain() }
     }
 
     /// The sleep after it has ended with what was waited for.
@@ -195,11 +212,20 @@ impl Wait<'_> {
             (true, _) => -2,
         });
     }
+
+    /// The sleep after it has ended without what was waited for, mostly because its time was over. A short one that did
+    /// not spin says nothing.
+    pub(crate) fn slept_in_vain(&self) {
+        if self.tried || self.started.elapsed() >= WORTH {
+            self.slept();
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::{Error, Kind};
 
     #[test]
     fn spinning_in_vain_stops_and_short_waits_bring_it_back() {
@@ -207,7 +233,7 @@ mod tests {
         let looks = || {
             let looked = std::cell::Cell::new(0);
             let mut wait = spin.wait();
-            let found = wait.spin(|| {
+            let found = wait.spin(Deadline::NEVER, || {
                 looked.set(looked.get() + 1);
                 None::<()>
             });
@@ -229,6 +255,36 @@ mod tests {
     }
 
     #[test]
+    fn waits_that_end_by_time_stop_spinning_too() {
+        let spin = Spin::default();
+        for _ in 0..10 {
+            let mut wait = spin.wait();
+            assert_eq!(wait.spin_on_memory(Deadline::NEVER, || None::<()>), None);
+            // Long, so that it fails also where other tests kept it from spinning.
+            wait.started -= WORTH;
+            wait.ended(&Err::<(), _>(Error::new(Kind::Timeout, "test")));
+        }
+        assert!(!spin.wait().spins());
+        // One that is too short to tell changes nothing.
+        let before = spin.credit.load(Ordering::Relaxed);
+        spin.wait().slept_in_vain();
+        assert!(spin.credit.load(Ordering::Relaxed) <= before);
+    }
+
+    #[test]
+    fn spinning_ends_with_the_deadline() {
+        let (spin, mut looks) = (Spin::default(), 0);
+        let mut wait = Wait { amid_others: false, ..spin.wait() };
+        let look = || {
+            looks += 1;
+            None::<()>
+        };
+        assert_eq!(wait.spin(Deadline::NOW, look), None);
+        // None where other tests have taken all permits.
+        assert!(looks <= 1, "{looks}");
+    }
+
+    #[test]
     fn looks_at_memory_begin_also_where_all_permits_are_taken() {
         let permits: Vec<_> = std::iter::from_fn(Permit::take).collect();
         let (spin, mut looks) = (Spin::default(), 0);
@@ -238,8 +294,8 @@ mod tests {
         };
         // Waits of other tests are not to count.
         let wait = || Wait { amid_others: false, ..spin.wait() };
-        assert_eq!(wait().spin(&mut second_look), None);
-        assert_eq!(wait().spin_on_memory(second_look), Some(()));
+        assert_eq!(wait().spin(Deadline::NEVER, &mut second_look), None);
+        assert_eq!(wait().spin_on_memory(Deadline::NEVER, second_look), Some(()));
         drop(permits);
     }
 }

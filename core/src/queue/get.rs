@@ -163,9 +163,7 @@ impl Queue {
             waiting.for_commit(&head.put, version, GET, deadline)?;
         };
         let taken = attempt();
-        if taken.is_ok() {
-            waiting.succeeded();
-        }
+        waiting.ended(&taken);
         if waiting.slept() {
             // This one may have been woken for an item that another is to take.
             head.put.note_sleepers();
@@ -207,7 +205,7 @@ impl Queue {
     ) -> std::result::Result<T, Blocked> {
         if !head.get.lock.try_lock() {
             Self::refuse_reader(head, GET)?;
-            head.get.lock.lock(GET, patience)?;
+            head.get.acquire(GET, patience)?;
         }
         let held = Held(&head.get.lock);
         let taken = self.get_locked(head, take);

@@ -12,8 +12,9 @@
 
 use super::QueueOptions;
 use crate::error::{Error, Kind, Result};
-use crate::sync::{AtomicU32, AtomicU64, Mutex, keep_order};
+use crate::sync::{AtomicU32, AtomicU64, Lookout, Mutex, Taken, keep_order};
 use crate::sys::Mapping;
+use crate::time::Deadline;
 use std::sync::atomic::Ordering;
 
 /// "carrikQ" and a digit that changes with the layout.
@@ -96,14 +97,26 @@ pub(super) struct Side {
     pub(super) lock: Mutex,
     /// 1: somebody may sleep until this side has committed again.
     sleepers: AtomicU32,
-    _rest: [u32; 3],
+    _rest: u32,
+    /// Of those who wait for the lock.
+    lookout: Lookout,
     /// Where the other side was when this one last looked; it is behind at the most. Each of the words was so once,
     /// though perhaps not at the same time. It spares a look at the line that the other side writes to.
     seen: CommitCopy,
-    _end: [u64; 2],
+    /// Of those who wait for this side to commit.
+    pub(super) waiters: Lookout,
+    _end: u64,
 }
 
 impl Side {
+    /// Takes the lock, waiting for it until the deadline.
+    ///
+    /// # Errors
+    /// Those of [`Mutex::lock`].
+    pub(super) fn acquire(&self, operation: &'static str, deadline: Deadline) -> Result<Taken> {
+        self.lock.lock(&self.lookout, operation, deadline)
+    }
+
     /// The latest commit and its version.
     pub(super) fn read(&self) -> Result<(u64, Commit)> {
         // Only a hostile writer changes the version all the time.

@@ -237,15 +237,9 @@ impl Queue {
     ) -> Result<T> {
         let (mut waiting, mut grace) = (Waiting::new(&self.putters), None);
         let mut may_grow = deadline.is_now();
-        loop {
+        let mut attempt = || loop {
             match self.put_once(head, || put(may_grow), for_the_lock(deadline))? {
-                Outcome::Put(result) => {
-                    waiting.succeeded();
-                    if waiting.slept() {
-                        pass_room_on(head)?;
-                    }
-                    return Ok(result);
-                }
+                Outcome::Put(result) => return Ok(result),
                 Outcome::Full(_) if deadline.is_now() => return Err(Error::new(Kind::Full, PUT)),
                 Outcome::Full(version) => {
                     waiting.for_commit(&head.get, version, PUT, deadline)?;
@@ -258,7 +252,13 @@ impl Queue {
                     }
                 }
             }
+        };
+        let put = attempt();
+        waiting.ended(&put);
+        if put.is_ok() && waiting.slept() {
+            pass_room_on(head)?;
         }
+        put
     }
 
     /// Puts an item if that needs no waiting at all, not even for another thread that is just putting one.
@@ -276,7 +276,7 @@ impl Queue {
 
     /// Takes the put side's lock, in the state that a dead holder should have left behind.
     fn lock_put<'a>(&self, head: &'a Head, patience: Deadline) -> Result<Held<'a>> {
-        let taken = head.put.lock.lock(PUT, patience)?;
+        let taken = head.put.acquire(PUT, patience)?;
         let held = Held(&head.put.lock);
         if taken == Taken::FromDead {
             self.ring_bell(head);
@@ -386,17 +386,9 @@ impl Queue {
         const OPERATION: &str = "wait for queue";
         let head = self.head()?;
         let mut waiting = Waiting::new(&self.takers);
-        loop {
+        let mut attempt = || loop {
             let (version, _) = head.put.read()?;
             if !self.is_empty()? {
-                waiting.succeeded();
-                if waiting.slept() {
-                    // This one leaves the item that it may have been woken for.
-                    head.put.note_sleepers();
-                    if head.put.take_sleepers() {
-                        wake(head.put.word(), 1);
-                    }
-                }
                 return Ok(());
             }
             if head.is_over(version)? {
@@ -406,7 +398,17 @@ impl Queue {
                 return Err(Error::new(Kind::WouldBlock, OPERATION));
             }
             waiting.for_commit(&head.put, version, OPERATION, deadline)?;
+        };
+        let waited = attempt();
+        waiting.ended(&waited);
+        if waited.is_ok() && waiting.slept() {
+            // This one leaves the item that it may have been woken for.
+            head.put.note_sleepers();
+            if head.put.take_sleepers() {
+                wake(head.put.word(), 1);
+            }
         }
+        waited
     }
 
     /// How many items are in the queue, at this moment.
@@ -461,7 +463,7 @@ impl Queue {
         head.close();
         for side in [&head.put, &head.get] {
             // A commit of the same moves the version that sleepers sleep on.
-            side.lock.lock(OPERATION, Deadline::NEVER)?;
+            side.acquire(OPERATION, Deadline::NEVER)?;
             let held = Held(&side.lock);
             side.commit(side.read()?.1);
             drop(held);
@@ -521,6 +523,7 @@ impl Queue {
     pub fn join(&self, deadline: Deadline) -> Result<()> {
         const OPERATION: &str = "join queue";
         let head = self.head()?;
+        let mut slice = SLICE;
         loop {
             let done = head.done.load(Ordering::SeqCst);
             if done >= head.put.read()?.1.items {
@@ -532,7 +535,8 @@ impl Queue {
             head.joiners.store(1, Ordering::SeqCst);
             if head.done.load(Ordering::SeqCst) == done {
                 interrupt::check(OPERATION)?;
-                sleep(&head.done, done, SLICE, OPERATION, deadline)?;
+                sleep(&head.done, done, slice, OPERATION, deadline)?;
+                slice = interrupt::longest_sleep(SLICE, (slice * 2).min(SLICE * 8));
             }
         }
     }

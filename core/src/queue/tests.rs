@@ -94,7 +94,7 @@ fn nobody_is_told_of_the_end_before_what_is_being_put_is_there() {
     let queue = Queue::new(QueueOptions::default()).unwrap();
     let head = queue.head().unwrap();
     thread::scope(|scope| {
-        head.put.lock.lock("test", Deadline::NOW).unwrap();
+        head.put.acquire("test", Deadline::NOW).unwrap();
         let held = Held(&head.put.lock);
         let closer = asleep(scope, || queue.close());
         assert!(queue.is_closed().unwrap());

@@ -6,7 +6,7 @@ use super::layout::Side;
 use crate::error::Result;
 use crate::interrupt;
 use crate::net::{Spin, Wait};
-use crate::sync::{SLICE, sleep};
+use crate::sync::{Look, sleep, wake};
 use crate::time::Deadline;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,12 +24,14 @@ pub(super) fn for_the_lock(deadline: Deadline) -> Deadline {
 pub(super) struct Waiting<'a> {
     spin: &'a Spin,
     wait: Option<Wait<'a>>,
+    /// Of the first side that was waited for; a call mostly waits for one.
+    look: Option<(Look<'a>, &'a Side)>,
     slept: bool,
 }
 
 impl<'a> Waiting<'a> {
     pub(super) fn new(spin: &'a Spin) -> Self {
-        Self { spin, wait: None, slept: false }
+        Self { spin, wait: None, look: None, slept: false }
     }
 
     /// Whether this one was asleep, so that it may have been woken for what another one is to do.
@@ -37,17 +39,20 @@ impl<'a> Waiting<'a> {
         self.slept
     }
 
-    /// What was waited for has come.
-    pub(super) fn succeeded(&self) {
+    /// The call has ended.
+    pub(super) fn ended<T>(&mut self, result: &Result<T>) {
+        if let Some((look, side)) = &mut self.look {
+            look.end(|| wake(side.word(), 1) > 0);
+        }
         if let Some(wait) = self.wait.as_ref().filter(|_| self.slept) {
-            wait.slept();
+            wait.ended(result);
         }
     }
 
     /// Waits until a side has got on from `version`.
     pub(super) fn for_commit(
         &mut self,
-        side: &Side,
+        side: &'a Side,
         version: u64,
         operation: &'static str,
         deadline: Deadline,
@@ -55,7 +60,7 @@ impl<'a> Waiting<'a> {
         let moved = || (side.word().load(Ordering::SeqCst) != version).then_some(());
         if self.wait.is_none() {
             let wait = self.wait.insert(self.spin.wait());
-            if wait.spin_on_memory(moved).is_some() {
+            if wait.spin_on_memory(deadline, moved).is_some() {
                 return Ok(());
             }
             interrupt::check(operation)?;
@@ -66,7 +71,11 @@ impl<'a> Waiting<'a> {
         if moved().is_some() {
             return Ok(());
         }
-        sleep(side.word(), version, SLICE, operation, deadline)
+        let (look, _) = self.look.get_or_insert_with(|| (Look::seldom(&side.waiters), side));
+        sleep(side.word(), version, look.left(), operation, deadline)?;
+        // What there is to see is the caller's to see.
+        let _ = look.is_due();
+        Ok(())
     }
 }
 
@@ -82,8 +91,8 @@ mod tests {
         queue.put(b"before", Deadline::NOW).unwrap();
         let head = queue.head().unwrap();
         // As one that is stopped would.
-        head.put.lock.lock("test", Deadline::NOW).unwrap();
-        head.get.lock.lock("test", Deadline::NOW).unwrap();
+        head.put.acquire("test", Deadline::NOW).unwrap();
+        head.get.acquire("test", Deadline::NOW).unwrap();
         assert_eq!(queue.put(b"now", Deadline::NOW).unwrap_err().kind(), Kind::Timeout);
         assert_eq!(queue.get(Deadline::NOW).unwrap_err().kind(), Kind::Timeout);
         assert!(head.put.lock.unlock() && head.get.lock.unlock());

@@ -455,12 +455,16 @@ impl<H: MessageHandler> Events<H> {
             return n;
         }
         let mut wait = self.spin.wait();
-        if let Some(n) = wait.spin(|| look(events)) {
+        if let Some(n) = wait.spin(deadline, || look(events)) {
             return n;
         }
         // A signal ends the wait early, which costs one more look.
         let n = self.epoll.wait(events, deadline).unwrap_or(0);
-        wait.slept();
+        if n > 0 {
+            wait.slept()
+        } else {
+            wait.slept_in_vain()
+        }
         n
     }
 

@@ -16,8 +16,10 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// The first segment; each further one is twice as long as the one before, up to [`LAST`].
+/// The first segment; each further one is twice as long as the one before, up to [`LAST`]. For slots of more than a
+/// [`KIB`] they are as many times as long.
 const FIRST: usize = 64 << 10;
+const KIB: usize = 1 << 10;
 const LAST: usize = 1 << 20;
 /// What the length of a segment is a multiple of that has one slot and those behind it.
 const PAGE: usize = 4096;
@@ -35,7 +37,7 @@ struct Shelf {
 
 #[derive(Default)]
 struct State {
-    shelves: [Shelf; 2],
+    shelves: [Shelf; 3],
     segments: HashMap<u128, Weak<Segment>>,
 }
 
@@ -88,7 +90,8 @@ impl State {
             shelf.next += 1;
             return Ok((Arc::clone(segment), shelf.next - 1));
         }
-        let length = (shelf.length * 2).clamp(FIRST, LAST);
+        let scale = T::Size::BYTES.div_ceil(KIB);
+        let length = (shelf.length * 2).clamp(FIRST * scale, LAST * scale);
         let segment = Arc::new(Segment::new(T::Size::BYTES, length, operation)?);
         (shelf.length, shelf.next) = (length, 1);
         shelf.current = Some(Arc::clone(&segment));
@@ -234,7 +237,8 @@ impl<T: Shared> Drop for Slot<T> {
         let Some(shelf) = state.shelves.get_mut(T::Size::SHELF) else { return };
         let seen = *self.handed_over.get_mut() || forks != sys::forks();
         if !seen && shelf.free.len() < REMEMBERED {
-            for word in self.segment.words::<T::Size>(self.index) {
+            let written = self.written().div_ceil(size_of::<u64>());
+            for word in self.segment.words::<T::Size>(self.index).iter().take(written) {
                 word.store(0, Ordering::Relaxed);
             }
             shelf.free.push((Arc::downgrade(&self.segment), self.index));

@@ -26,4 +26,4 @@ pub(crate) use arena::attach;
 pub use arena::{Memory, Place};
 #[cfg(not(loom))]
 pub(crate) use known::{Watcher, end, watch_with};
-pub(crate) use segment::{Large, Shared, Small};
+pub(crate) use segment::{Huge, Large, Shared, Small};

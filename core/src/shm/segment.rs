@@ -20,6 +20,9 @@ pub(crate) struct Small;
 /// The size of slots for what keeps a list of processes.
 pub(crate) struct Large;
 
+/// The size of slots for what keeps a long list of processes. Memory that is not written to is not taken.
+pub(crate) struct Huge;
+
 /// A size of slots.
 pub(crate) trait Size {
     const BYTES: usize;
@@ -37,6 +40,11 @@ impl Size for Large {
     const SHELF: usize = 1;
 }
 
+impl Size for Huge {
+    const BYTES: usize = 16 << 10;
+    const SHELF: usize = 2;
+}
+
 /// What can live in a slot.
 ///
 /// # Safety
@@ -48,6 +56,11 @@ pub(crate) unsafe trait Shared: Default {
     const TAG: u64;
     /// What it is, in words.
     const NAME: &'static str;
+
+    /// So many bytes, from the first one on, may not be zeros any more.
+    fn written(&self) -> usize {
+        size_of::<Self>()
+    }
 }
 
 #[repr(C)]
@@ -103,7 +116,7 @@ impl Segment {
             return Err(wrong("the memory holds no slots of this version"));
         }
         let size = segment.head().slot_bytes.load(Ordering::SeqCst);
-        let known = [Small::BYTES, Large::BYTES];
+        let known = [Small::BYTES, Large::BYTES, Huge::BYTES];
         segment.slot_bytes = usize::try_from(size)
             .ok()
             .filter(|n| known.contains(n))

@@ -7,10 +7,10 @@
 //! the last.
 //!
 //! # Who arrives
-//! Takes the lock, counts itself and notes its process in a seat; the last one moves the count on. Those who wait look
-//! ten times a second whether a process that has arrived is dead, and break the meeting if so. Of many, each looks at
-//! the last one and at some, beginning at its own place. A process that dies before it arrives is nobody's to know
-//! about: that is what deadlines are for.
+//! Takes the lock, counts itself and notes its process in a seat; the last one moves the count on. Of those who wait a few
+//! check for all (see [`look`](super::look)) whether a process that has arrived is dead, and break the meeting if so; of many
+//! parties each check is of the last one and of some, the next check of the next ones. A process that dies before it
+//! arrives is nobody's to know about: that is what deadlines are for.
 //!
 //! # The action
 //! Is done without the lock, so that those who wait can be interrupted, and others can abort or reset the barrier,
@@ -22,22 +22,21 @@
 //! A barrier for more than fit into its slot has slots of seats behind it, in a segment of its own.
 
 use super::atomic::{AtomicU32, AtomicU64, Ordering};
-use super::look::Look;
+use super::look::{Look, Lookout, PATIENCE};
 use super::mutex::{Mutex, Taken};
 use super::park::{sleep, wake};
-use super::seats::{SEATS, Seat, Seats};
+use super::seats::{Seat, Seats};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::net::Spin;
 use crate::shm::{Large, Shared, Slot};
 use crate::time::Deadline;
-use std::time::Duration;
 
 const WAIT: &str = "wait at barrier";
-/// How often a party that sleeps looks whether another one has died.
-const PATIENCE: Duration = Duration::from_millis(100);
-/// How many others it looks at.
-const LOOKS: usize = 16;
+/// How many parties a check is of. There are up to 50 checks a second, and one of a living process takes 1.5 us.
+const CHECKED: usize = 40;
+/// How many seats are in the barrier's own slot.
+const SEATS: usize = if cfg!(loom) { 2 } else { 56 };
 
 #[derive(Default)]
 #[repr(C)]
@@ -51,8 +50,12 @@ pub(super) struct BarrierWords {
     arrived: AtomicU32,
     /// 1: nobody can meet until it is reset.
     broken: AtomicU32,
-    _line: [AtomicU32; 7],
-    seats: Seats,
+    /// Of those who wait for the others, and of those who wait for the lock.
+    lookouts: [Lookout; 2],
+    /// Where the next check begins.
+    cursor: AtomicU32,
+    _line: AtomicU32,
+    seats: Seats<SEATS>,
 }
 
 // SAFETY: repr(C) of atomics, of 64 and 16 * SEATS = 896 bytes, with the tag first.
@@ -241,7 +244,7 @@ impl Barrier {
     }
 
     fn lock(&self, operation: &'static str, deadline: Deadline) -> Result<Held<'_>> {
-        let taken = self.slot.lock.lock(operation, deadline)?;
+        let taken = self.slot.lock.lock(&self.slot.lookouts[1], operation, deadline)?;
         let held = Held(&self.slot);
         if taken == Taken::FromDead {
             // It may have died between two changes that belong together.
@@ -310,7 +313,7 @@ impl Barrier {
 
     /// Waits, having arrived, until the meeting is over.
     fn stay(&self, meeting: u32, turn: u32, deadline: Deadline) -> Result<u32> {
-        match self.wait_for(meeting, turn, deadline) {
+        match self.wait_for(meeting, deadline) {
             Ok(Meeting::Broken) => Err(Error::new(Kind::Broken, WAIT)),
             Ok(_) => Ok(turn),
             Err(error) => self.leave(meeting, turn, error),
@@ -339,7 +342,7 @@ impl Barrier {
             }
             let meeting = words.present();
             drop(held);
-            self.wait_for(meeting, turn, deadline)?;
+            self.wait_for(meeting, deadline)?;
         }
     }
 
@@ -358,38 +361,42 @@ impl Barrier {
         self.slot.behind::<MoreSeats>(more / MORE_SEATS)?.get(more % MORE_SEATS)
     }
 
-    /// Whether the last party that has arrived, or one of some from this place on, is dead.
-    fn has_lost_one(&self, from: usize) -> bool {
+    /// Whether the last party that has arrived, or one of the next ones, is dead.
+    fn has_lost_one(&self) -> bool {
         let arrived = self.slot.arrived();
-        let some = (from..).take(arrived.min(LOOKS)).map(|place| place % arrived);
+        let count = u32::try_from(CHECKED).unwrap_or(0);
+        let from = usize::try_from(self.slot.cursor.fetch_add(count, Ordering::SeqCst)).unwrap_or(0);
+        let some = (from..).take(arrived.min(CHECKED)).map(|place| place % arrived);
         some.chain(arrived.checked_sub(1)).filter_map(|place| self.seat(place)).any(Seat::is_of_dead)
     }
 
-    fn wait_for(&self, meeting: u32, turn: u32, deadline: Deadline) -> Result<Meeting> {
+    fn wait_for(&self, meeting: u32, deadline: Deadline) -> Result<Meeting> {
         let words = &*self.slot;
         let over = || Some(words.outcome(meeting)).filter(|outcome| *outcome != Meeting::Waits);
         let mut wait = self.spin.wait();
-        if let Some(outcome) = wait.spin_on_memory(over) {
+        if let Some(outcome) = wait.spin_on_memory(deadline, over) {
             return Ok(outcome);
         }
         interrupt::check(WAIT)?;
         crate::blocking::about_to_block();
-        let mut place = usize::try_from(turn).unwrap_or(0);
-        let mut look = Look::every(PATIENCE);
-        loop {
+        let mut look = Look::after(PATIENCE, PATIENCE, &words.lookouts[0]);
+        let mut asleep = || loop {
             if let Some(outcome) = over() {
-                wait.slept();
                 return Ok(outcome);
             }
             sleep(&words.word, u64::from(meeting), look.left(), WAIT, deadline)?;
             if !look.is_due() {
                 continue;
             }
-            place = place.wrapping_add(LOOKS);
-            if self.has_lost_one(place) || words.lock.holder().is_some_and(crate::sys::Identity::is_dead) {
+            if self.has_lost_one() || words.lock.holder().is_some_and(crate::sys::Identity::is_dead) {
                 self.break_meeting(meeting)?;
             }
-        }
+        };
+        let waited = asleep();
+        wait.ended(&waited);
+        // Where the meeting is over all have been woken.
+        look.end(|| waited.is_err() && wake(&words.word, 1) > 0);
+        waited
     }
 
     /// A party that had arrived gives up, unless the meeting has ended meanwhile.

@@ -3,9 +3,14 @@
 //!
 //! # Who is woken
 //! Each waiter has a seat and sleeps on the seat's own word, so a notification wakes exactly whom it is for: the one
-//! that has waited longest. A seat is left after the lock is held again; if its process is killed before, a
-//! sleeper that looks after its slice finds the notification in the dead one's seat and moves there. Who needs that seat
-//! to wait in passes the notification on first. Either way it goes only to those who waited when it came.
+//! that has waited longest. A seat is left after the lock is held again. If its process is killed before, the notification in
+//! the dead one's seat is passed on to another one that waited when it came: by a sleeper that finds it (a few
+//! check for all, see [`look`](super::look)), or by a waiter that needs the seat.
+//!
+//! # What it costs
+//! Seats are taken from the first one on, and `used` says how far they have been, so that a condition with few waiters is
+//! small to look through, and touches few pages. A new waiter reads the owners of taken seats, and asks the system about none
+//! of them: the user's lock is held.
 //!
 //! # More waiters than seats
 //! They sleep on a word that counts notifications, as a futex condition variable usually does: a notification for
@@ -13,17 +18,22 @@
 
 use super::atomic::{AtomicU32, AtomicU64, Ordering};
 use super::lock::{Lock, RLock};
-use super::look::Look;
+use super::look::{Look, Lookout};
 use super::mutex::Taken;
-use super::park::{SLICE, sleep, wake};
-use super::seats::{Seat, Seats};
+use super::park::{sleep, wake};
+use super::seats::{self, Seat, Seats};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::net::Spin;
-use crate::shm::{Large, Shared, Slot};
+use crate::shm::{Huge, Shared, Slot};
 use crate::time::Deadline;
 
 const WAIT: &str = "wait for condition";
+
+/// How many seats there are.
+const SEATS: usize = if cfg!(loom) { 2 } else { 1020 };
+/// How many seats a waiter that finds none free asks about whether their processes are dead.
+const ASKED: u64 = 4;
 
 #[derive(Default)]
 #[repr(C)]
@@ -35,15 +45,44 @@ pub(super) struct ConditionWords {
     standing: AtomicU64,
     /// 1: somebody had no seat once.
     crowded: AtomicU32,
-    _line: [AtomicU32; 9],
-    seats: Seats,
+    /// So many seats, from the first one on, have been taken.
+    used: AtomicU32,
+    lookout: Lookout,
+    _line: [AtomicU32; 6],
+    seats: Seats<SEATS>,
 }
 
-// SAFETY: repr(C) of atomics, of 64 and 16 * SEATS = 896 bytes, with the tag first.
+// SAFETY: repr(C) of atomics, of 64 and 16 * SEATS = 16320 bytes, with the tag first.
 unsafe impl Shared for ConditionWords {
-    type Size = Large;
-    const TAG: u64 = u64::from_le_bytes(*b"ck-cond\x01");
+    type Size = Huge;
+    const TAG: u64 = u64::from_le_bytes(*b"ck-cond\x02");
     const NAME: &'static str = "condition";
+
+    fn written(&self) -> usize {
+        std::mem::offset_of!(Self, seats) + size_of::<Seat>() * self.used().len()
+    }
+}
+
+impl ConditionWords {
+    /// The seats that anybody has had.
+    fn used(&self) -> &[Seat] {
+        self.seats.first(usize::try_from(self.used.load(Ordering::SeqCst)).unwrap_or(usize::MAX))
+    }
+
+    /// Takes a seat that nobody has. If there is none, that of a dead process, which may have been notified: a few are asked
+    /// about, other ones by each waiter.
+    fn take_seat(&self) -> Option<&Seat> {
+        if let Some((place, seat)) = self.seats.take() {
+            let used = u32::try_from(place + 1).unwrap_or(u32::MAX);
+            if used > self.used.load(Ordering::SeqCst) {
+                self.used.fetch_max(used, Ordering::SeqCst);
+            }
+            return Some(seat);
+        }
+        let from = self.ticket.load(Ordering::SeqCst).wrapping_mul(ASKED);
+        let places = (0..ASKED).map(|next| usize::try_from(from.wrapping_add(next)).unwrap_or(0) % SEATS);
+        places.filter_map(|place| self.seats.get(place)).find(|seat| seat.take_from_dead())
+    }
 }
 
 /// The error of letting a lock go that the caller does not hold, for who wants to wait.
@@ -94,7 +133,7 @@ impl WaitLock for RLock {
 
 /// A condition variable for threads and processes: waiting, with a lock, for what somebody else will do under it.
 ///
-/// A wait may end without a notification only where more wait than there are seats for (56); loops around it are a
+/// A wait may end without a notification only where more wait than there are seats for (1,020); loops around it are a
 /// good habit all the same. A notification that nobody waits for is gone.
 ///
 /// # Example
@@ -165,12 +204,12 @@ impl Condition {
     /// lock is held, taken over from a holder that died. Only a second interruption, while the lock is being taken
     /// again, leaves it alone.
     pub fn wait(&self, lock: &impl WaitLock, deadline: Deadline) -> Result<()> {
-        let (mut place, ticket) = self.begin();
+        let place = self.begin();
         let depth = lock.let_go().map_err(|error| {
             leave(place);
             not_held(error)
         })?;
-        let mut waited = self.wait_at(&mut place, ticket, deadline);
+        let mut waited = self.wait_at(place, deadline);
         let restored = loop {
             match lock.restore(depth) {
                 // The first signal ends the wait; the second one, too, the taking of the lock.
@@ -188,9 +227,9 @@ impl Condition {
         }
     }
 
-    /// Begins to wait; returns where, and the ticket.
-    fn begin(&self) -> (Place<'_>, u64) {
-        let seat = self.slot.seats.take();
+    /// Begins to wait; returns where.
+    fn begin(&self) -> Place<'_> {
+        let seat = self.slot.take_seat();
         if let Some(seat) = seat {
             self.clear(seat);
         }
@@ -198,10 +237,10 @@ impl Condition {
         let Some(seat) = seat else {
             let began = self.slot.standing.load(Ordering::SeqCst);
             self.slot.crowded.store(1, Ordering::SeqCst);
-            return (Place::Standing(began), ticket);
+            return Place::Standing(began);
         };
         seat.begin(ticket);
-        (Place::Seat(seat), ticket)
+        Place::Seat(seat)
     }
 
     /// Makes a seat of the caller's fit for a new waiter: a dead one may have waited in it or been notified.
@@ -220,62 +259,56 @@ impl Condition {
         }
     }
 
-    fn wait_at<'a>(&'a self, place: &mut Place<'a>, ticket: u64, deadline: Deadline) -> Result<()> {
+    fn wait_at(&self, place: Place<'_>, deadline: Deadline) -> Result<()> {
         let standing = &self.slot.standing;
-        let notified = |place: Place<'_>| match place {
+        let notified = || match place {
             Place::Seat(seat) => seat.is_notified(),
             Place::Standing(began) => standing.load(Ordering::SeqCst) != began,
         };
         let mut wait = self.spin.wait();
-        if !deadline.is_now() && wait.spin_on_memory(|| notified(*place).then_some(())).is_some() {
+        if !deadline.is_now() && wait.spin_on_memory(deadline, || notified().then_some(())).is_some() {
             return Ok(());
         }
+        let mut look = Look::seldom(&self.slot.lookout);
         let mut asleep = || {
             interrupt::check(WAIT)?;
             crate::blocking::about_to_block();
-            let mut look = Look::every(SLICE);
             loop {
-                let (word, value) = match *place {
+                let (word, value) = match place {
                     Place::Seat(seat) => seat.word(),
                     Place::Standing(began) => (standing, began),
                 };
-                if notified(*place) {
+                if notified() {
                     return Ok(());
                 }
                 sleep(word, value, look.left(), WAIT, deadline)?;
                 if look.is_due() {
-                    *place = self.look(*place, ticket);
+                    self.pass_on_of_dead();
                 }
             }
         };
         let outcome: Result<()> = asleep();
-        match (&outcome, *place) {
-            (Ok(()), _) => wait.slept(),
+        look.end(|| seats::stir(self.slot.used()));
+        wait.ended(&outcome);
+        if let (Err(error), Place::Seat(seat)) = (&outcome, place)
+            && !seat.give_up()
+        {
             // A notification came at the last moment.
-            (Err(error), Place::Seat(seat)) if !seat.give_up() => {
-                if error.kind() == Kind::Timeout {
-                    return Ok(());
-                }
-                self.pass_on(seat);
+            if error.kind() == Kind::Timeout {
+                return Ok(());
             }
-            (Err(_), _) => {}
+            self.pass_on(seat);
         }
         outcome
     }
 
-    /// Looks for a dead waiter's notification. Returns where the caller waits from now on: the dead one's seat, if it
-    /// has found one.
-    fn look<'a>(&'a self, place: Place<'a>, ticket: u64) -> Place<'a> {
-        let Some(found) = self.slot.seats.inherit(ticket) else { return place };
-        // It may have one of its own meanwhile: that of the dead is another one's.
-        let stays = !found.is_notified() || matches!(place, Place::Seat(seat) if !seat.give_up());
-        if stays {
-            self.clear(found);
-            found.leave();
-            return place;
+    /// Passes the notifications on that dead waiters had.
+    fn pass_on_of_dead(&self) {
+        let notified = self.slot.used().iter().filter(|seat| seat.is_notified());
+        for seat in notified.filter(|seat| seat.take_from_dead()) {
+            self.clear(seat);
+            seat.leave();
         }
-        leave(place);
-        Place::Seat(found)
     }
 
     /// Wakes up to `count` of those who wait, the one that has waited longest first.
@@ -286,7 +319,7 @@ impl Condition {
     /// The same for those with tickets older than this one.
     fn notify_before(&self, before: u64, count: usize) {
         for left in (1..=count).rev() {
-            if !self.slot.seats.notify_one(before) {
+            if !seats::notify_one(self.slot.used(), before) {
                 return self.notify_standing(i32::try_from(left).unwrap_or(i32::MAX));
             }
         }
@@ -294,7 +327,7 @@ impl Condition {
 
     /// Wakes all who wait.
     pub fn notify_all(&self) {
-        self.notify(self.slot.seats.waiting());
+        seats::notify_all(self.slot.used(), self.slot.ticket.load(Ordering::SeqCst));
         self.notify_standing(i32::MAX);
     }
 
@@ -309,6 +342,6 @@ impl Condition {
     /// How many wait in seats, at this moment; a process that was killed while it waited may still count.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.slot.seats.waiting()
+        seats::waiting(self.slot.used())
     }
 }

@@ -2,7 +2,8 @@
 //! A flag to wait for.
 
 use super::atomic::{AtomicU64, Ordering};
-use super::park::{SLICE, sleep, wake};
+use super::look::{Look, Lookout};
+use super::park::{sleep, wake};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::net::Spin;
@@ -23,9 +24,10 @@ const WAIT: &str = "wait for event";
 pub(super) struct EventWords {
     tag: AtomicU64,
     word: AtomicU64,
+    lookout: Lookout,
 }
 
-// SAFETY: repr(C) of atomics, of 16 bytes, with the tag first.
+// SAFETY: repr(C) of atomics, of 24 bytes, with the tag first.
 unsafe impl Shared for EventWords {
     type Size = Small;
     const TAG: u64 = u64::from_le_bytes(*b"ck-evnt\x01");
@@ -110,20 +112,28 @@ impl Event {
         }
         let mut wait = self.spin.wait();
         let was_set = |found: u64| found & SET != 0 || found / ONE != began / ONE;
-        if wait.spin_on_memory(|| was_set(word.load(Ordering::SeqCst)).then_some(())).is_some() {
+        if wait.spin_on_memory(deadline, || was_set(word.load(Ordering::SeqCst)).then_some(())).is_some() {
             return Ok(());
         }
         interrupt::check(WAIT)?;
         crate::blocking::about_to_block();
+        let (mut look, mut is_due) = (Look::seldom(&self.slot.lookout), false);
         loop {
             let found = word.fetch_or(WAITED, Ordering::SeqCst);
             if was_set(found) {
+                if is_due {
+                    // The one that set it may have been killed before it woke anybody.
+                    wake(word, i32::MAX);
+                }
                 wait.slept();
                 return Ok(());
             }
-            if let Err(error) = sleep(word, found | WAITED, SLICE, WAIT, deadline) {
+            if let Err(error) = sleep(word, found | WAITED, look.left(), WAIT, deadline) {
+                look.end(|| wake(word, 1) > 0);
+                wait.slept_in_vain();
                 return if was_set(word.load(Ordering::SeqCst)) { Ok(()) } else { Err(error) };
             }
+            is_due = look.is_due();
         }
     }
 }

@@ -2,6 +2,7 @@
 //! The public locks: a [`Mutex`](super::Mutex) in a slot of its own, and who holds it.
 
 use super::atomic::{AtomicU32, AtomicU64, Ordering};
+use super::look::Lookout;
 use super::mutex::{Mutex, OnOwnerDeath, Taken};
 use crate::error::{Error, Kind, Result};
 use crate::net::Spin;
@@ -25,9 +26,10 @@ pub(super) struct LockWords<const RECURSIVE: bool> {
     thread: AtomicU64,
     /// How often it was taken, for a recursive one.
     depth: AtomicU32,
+    lookout: Lookout,
 }
 
-// SAFETY: repr(C) of atomics and of a word of one, of 32 bytes, with the tag first.
+// SAFETY: repr(C) of atomics and of a word of one, of 40 bytes, with the tag first.
 unsafe impl<const RECURSIVE: bool> Shared for LockWords<RECURSIVE> {
     type Size = Small;
     const TAG: u64 = u64::from_le_bytes(if RECURSIVE { *b"ck-rlck\x01" } else { *b"ck-lock\x01" });
@@ -185,7 +187,13 @@ macro_rules! lock_type {
                 if words.try_take() {
                     return Ok(Taken::Free);
                 }
-                let taken = words.mutex.lock_slowly(ACQUIRE, deadline, self.policy, Some(&self.spin))?;
+                let taken = words.mutex.lock_slowly(
+                    &words.lookout,
+                    ACQUIRE,
+                    deadline,
+                    self.policy,
+                    Some(&self.spin),
+                )?;
                 words.note_holder();
                 Ok(taken)
             }

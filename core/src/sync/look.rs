@@ -1,41 +1,208 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! When a sleeper looks whether somebody died.
+//! Who of those who wait checks whether a process has died, and when.
+//!
+//! # One for all
+//! The waiters of one object share a [`Lookout`]: the time of the last check. A waiter whose time has come checks only where
+//! nobody has within two fifths of its patience ([`PATIENCE`], or [`SLICE`] where nothing can die), and comes again after that
+//! patience at the latest; one that finds that others do it comes half as often from then on, down to once in [`LONGEST`]. So
+//! however many wait for a lock, there are between 20 and 50 checks a second.
+//!
+//! The author of the last check comes again within its patience, and leaves its check out only where another one was
+//! later; so as long as it waits no more than that passes between two checks. One that stops waiting wakes another to take its
+//! place. One that is killed cannot: the others come as before, at times that are spread, and the first one that finds no fresh
+//! check takes its place. Nothing in the memory has to be repaired for that.
+//!
+//! # Time
+//! Is the kernel's monotonic clock, which all processes of a machine share. A time that has not come yet (somebody has written
+//! over the memory) counts as long past.
 #![forbid(unsafe_code)]
 
+use super::atomic::{AtomicU64, Ordering};
+use super::park::SLICE;
+use crate::interrupt;
+use crate::sys;
 use std::time::{Duration, Instant};
 
-/// The points in time at which a sleeper looks. Signals and wakings that are for nothing end a sleep before its time,
-/// but do not put a look off, however often they come.
-#[derive(Debug)]
-pub(super) struct Look {
-    next: Instant,
-    span: Duration,
-    longest: Duration,
+/// The longest time between two checks of a holder while somebody waits.
+pub(super) const PATIENCE: Duration = Duration::from_millis(50);
+/// The longest time in which a waiter that leaves the checks to others sees whether there are any.
+const LONGEST: Duration = Duration::from_secs(4);
+
+/// Nobody has checked yet.
+const NEVER: u64 = 0;
+/// The one that checked waits no more: whoever is awake is to check.
+const DESERTED: u64 = 1;
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
-impl Look {
-    /// The first look is so long from now, and others follow.
-    pub(super) fn every(every: Duration) -> Self {
-        Self::rarer(every, every)
+/// The time of the last check for all who wait for an object, in its memory.
+#[derive(Debug, Default)]
+#[repr(transparent)]
+pub(crate) struct Lookout(AtomicU64);
+
+impl Lookout {
+    /// Makes the caller the one that checks now, unless somebody has done so within this time. Returns the mark of the
+    /// check.
+    fn check(&self, fresh: Duration) -> Option<u64> {
+        let last = self.0.load(Ordering::SeqCst);
+        let now = sys::clock_nanos().max(DESERTED + 1);
+        let is_fresh = last > DESERTED && now.checked_sub(last).is_some_and(|since| since < nanos(fresh));
+        let mine =
+            !is_fresh && self.0.compare_exchange(last, now, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        mine.then_some(now)
     }
 
-    /// The first look is so long from now, and each span is twice as long as the one before, up to the longest.
-    pub(super) fn rarer(first: Duration, longest: Duration) -> Self {
-        Self { next: Instant::now() + first, span: first, longest }
+    fn is_deserted(&self) -> bool {
+        self.0.load(Ordering::SeqCst) == DESERTED
     }
 
-    /// How long to sleep until the next one.
-    pub(super) fn left(&self) -> Duration {
+    /// The caller, whose last check has this mark, waits no more. True if nobody has checked after it: another one is to be
+    /// woken, and told by [`nobody_else`](Self::nobody_else) where there is none.
+    fn desert(&self, mark: u64) -> bool {
+        self.0.compare_exchange(mark, DESERTED, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    fn nobody_else(&self) {
+        let _ = self.0.compare_exchange(DESERTED, NEVER, Ordering::SeqCst, Ordering::SeqCst);
+    }
+}
+
+/// When one waiter comes to a check. Signals and wakings that are for nothing end a sleep before its time, but do not put a
+/// check off, however often they come.
+#[derive(Debug)]
+pub(crate) struct Look<'a> {
+    lookout: &'a Lookout,
+    next: Instant,
+    span: Duration,
+    patience: Duration,
+    mark: u64,
+}
+
+impl<'a> Look<'a> {
+    /// The first time is so long from now; the time between two checks is no longer than `patience`.
+    pub(crate) fn after(first: Duration, patience: Duration, lookout: &'a Lookout) -> Self {
+        Self { lookout, next: Instant::now() + first, span: first, patience, mark: NEVER }
+    }
+
+    /// For waiters of which only one that is woken for the others can die.
+    pub(crate) fn seldom(lookout: &'a Lookout) -> Self {
+        Self::after(SLICE, SLICE, lookout)
+    }
+
+    /// How long to sleep at the most.
+    pub(crate) fn left(&self) -> Duration {
+        let left = self.until_next();
+        if left > SLICE { left.min(interrupt::longest_sleep(SLICE, LONGEST)) } else { left }
+    }
+
+    fn until_next(&self) -> Duration {
         self.next.saturating_duration_since(Instant::now())
     }
 
-    /// Whether it is time for one; the next one is then a whole span away. In models no time passes.
-    pub(super) fn is_due(&mut self) -> bool {
-        let due = !cfg!(loom) && self.left().is_zero();
-        if due {
-            self.span = (self.span * 2).min(self.longest);
-            self.next = Instant::now() + self.span;
+    /// Whether this waiter is to check now. In models no time passes.
+    pub(crate) fn is_due(&mut self) -> bool {
+        if cfg!(loom) || !(self.until_next().is_zero() || self.lookout.is_deserted()) {
+            return false;
         }
-        due
+        let check = self.lookout.check(self.patience.min(self.span) * 2 / 5);
+        let longest = if let Some(mark) = check {
+            self.mark = mark;
+            self.patience
+        } else {
+            LONGEST
+        };
+        self.span = (self.span * 2).min(longest);
+        self.next = Instant::now() + self.spread();
+        check.is_some()
+    }
+
+    /// The span, shorter by up to a quarter where it is a long one: those who have begun at the same time are to come at
+    /// different ones.
+    fn spread(&self) -> Duration {
+        if self.span <= self.patience {
+            return self.span;
+        }
+        // Neighbours in time and in memory differ in these bits.
+        let here = std::ptr::from_ref(self).addr() as u64;
+        let mixed = (sys::clock_nanos() ^ here).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+        let part = u32::try_from(mixed).unwrap_or(0);
+        self.span - self.span / 1024 * part
+    }
+
+    /// The wait is over. `wake` wakes one of the others, if there is one, and says so; it is called where this one has been
+    /// the last to check.
+    pub(crate) fn end(&mut self, wake: impl FnOnce() -> bool) {
+        let mark = std::mem::replace(&mut self.mark, NEVER);
+        if mark != NEVER && self.lookout.desert(mark) && !wake() {
+            self.lookout.nobody_else();
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    fn look(lookout: &Lookout) -> Look<'_> {
+        Look::after(Duration::ZERO, PATIENCE, lookout)
+    }
+
+    /// Has the time come for this one.
+    fn comes(look: &mut Look<'_>) -> bool {
+        look.next = Instant::now();
+        look.is_due()
+    }
+
+    #[test]
+    fn one_checks_and_the_others_come_ever_more_rarely() {
+        let lookout = Lookout::default();
+        let mut looks: Vec<_> = (0..8).map(|_| Look::after(PATIENCE, PATIENCE, &lookout)).collect();
+        assert!(comes(&mut looks[0]) && looks[0].span == PATIENCE);
+        for other in &mut looks[1..] {
+            for _ in 0..8 {
+                // It may have taken long to come here.
+                lookout.0.store(sys::clock_nanos(), Ordering::SeqCst);
+                assert!(!comes(other));
+            }
+            assert_eq!(other.span, LONGEST);
+            assert!(other.until_next() <= LONGEST);
+        }
+    }
+
+    #[test]
+    fn who_finds_no_fresh_check_takes_the_place_of_the_one_that_did_it() {
+        let lookout = Lookout::default();
+        let (mut one, mut other) = (look(&lookout), look(&lookout));
+        other.span = LONGEST;
+        assert!(comes(&mut one));
+        // As after the other one has been killed.
+        lookout.0.store(sys::clock_nanos() - nanos(PATIENCE), Ordering::SeqCst);
+        assert!(comes(&mut other) && other.span == PATIENCE);
+        // A time to come is nonsense.
+        lookout.0.store(u64::MAX, Ordering::SeqCst);
+        assert!(comes(&mut one));
+    }
+
+    #[test]
+    fn the_one_that_checked_last_wakes_another_when_it_goes() {
+        let lookout = Lookout::default();
+        let (mut one, mut other) = (look(&lookout), look(&lookout));
+        assert!(comes(&mut one));
+        other.next = Instant::now() + LONGEST;
+        assert!(!other.is_due());
+        let mut woken = false;
+        one.end(|| {
+            woken = true;
+            true
+        });
+        assert!(woken && other.is_due(), "whoever is woken checks, whatever time it is");
+        let mut third = look(&lookout);
+        lookout.0.store(NEVER, Ordering::SeqCst);
+        assert!(comes(&mut third));
+        other.end(|| unreachable!("it was not the last one to check"));
+        third.end(|| false);
+        assert_eq!(lookout.0.load(Ordering::SeqCst), NEVER);
     }
 }

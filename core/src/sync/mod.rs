@@ -48,6 +48,7 @@ pub use condition::Condition;
 pub use ending::leave_locks;
 pub use event::Event;
 pub use lock::{Holder, Lock, LockError, LockGuard, RLock, RLockGuard};
+pub(crate) use look::{Look, Lookout};
 pub(crate) use mutex::Mutex;
 pub use mutex::{OnOwnerDeath, Taken};
 pub(crate) use park::{SLICE, sleep, wake};

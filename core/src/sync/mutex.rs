@@ -7,8 +7,9 @@
 //! it, and there is no instant at which it is held by nobody known.
 //!
 //! # When the holder dies
-//! Who waits looks after a millisecond whether the holder still lives, and then less and less often. If not, it takes the lock over by a
-//! compare-exchange from the dead holder's word to its own, and is told. What the holder was in the middle of is
+//! A waiter checks after a millisecond whether the holder still lives, and then less and less often; of many, a few check
+//! for all (see [`look`](super::look)). If the holder is dead, the waiter takes the lock over by a compare-exchange from the dead
+//! holder's word to its own, and is told. What the holder was in the middle of is
 //! for the new one to judge: this crate's own users of the lock commit with a single store and need no repair.
 //!
 //! # Waking
@@ -17,7 +18,7 @@
 #![forbid(unsafe_code)]
 
 use super::atomic::{AtomicU64, Ordering};
-use super::look::Look;
+use super::look::{Look, Lookout, PATIENCE};
 use super::park::sleep;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
@@ -28,10 +29,9 @@ use std::time::Duration;
 
 /// Somebody may sleep on the word.
 const WAITED: u64 = 1 << 31;
-/// How long a waiter sleeps before it looks for the first time whether the holder still lives, and then twice as long
-/// each time up to [`PATIENCE`]. Waiters that live for a few milliseconds themselves are to come to a look, too.
+/// How long a waiter sleeps before it checks for the first time whether the holder still lives. Waiters that live for a few
+/// milliseconds themselves are to come to a check, too.
 const FIRST_PATIENCE: Duration = Duration::from_millis(1);
-const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Looks before anything that takes longer. A holder keeps the lock for far less than a sleep takes; where there is
 /// one core only, it cannot let go meanwhile.
@@ -90,15 +90,20 @@ impl Mutex {
         false
     }
 
-    /// Takes the lock, waiting for it until the deadline.
+    /// Takes the lock, waiting for it until the deadline. The lookout is that of all who wait for it.
     ///
     /// # Errors
     /// `WouldBlock` (only with [`Deadline::NOW`]), `Timeout`, `Interrupted`.
-    pub(crate) fn lock(&self, operation: &'static str, deadline: Deadline) -> Result<Taken> {
+    pub(crate) fn lock(
+        &self,
+        lookout: &Lookout,
+        operation: &'static str,
+        deadline: Deadline,
+    ) -> Result<Taken> {
         if self.try_lock() {
             return Ok(Taken::Free);
         }
-        self.lock_slowly(operation, deadline, OnOwnerDeath::TakeOver, None)
+        self.lock_slowly(lookout, operation, deadline, OnOwnerDeath::TakeOver, None)
     }
 
     /// The same for a lock that is not free; spins longer first where `spin` knows that it pays.
@@ -108,6 +113,7 @@ impl Mutex {
     #[cold]
     pub(crate) fn lock_slowly(
         &self,
+        lookout: &Lookout,
         operation: &'static str,
         deadline: Deadline,
         policy: OnOwnerDeath,
@@ -121,21 +127,28 @@ impl Mutex {
         }
         let mut wait = spin.map(Spin::wait);
         if let Some(wait) = &mut wait
-            && wait.spin_on_memory(|| self.look().then_some(())).is_some()
+            && wait.spin_on_memory(deadline, || self.look().then_some(())).is_some()
         {
             return Ok(Taken::Free);
         }
         interrupt::check(operation)?;
-        let taken = self.sleep_for(operation, deadline, policy)?;
+        crate::blocking::about_to_block();
+        let mut look = Look::after(FIRST_PATIENCE, PATIENCE, lookout);
+        let taken = self.sleep_for(operation, deadline, policy, &mut look);
+        look.end(|| super::park::wake(&self.0, 1) > 0);
         if let Some(wait) = wait {
-            wait.slept();
+            wait.ended(&taken);
         }
-        Ok(taken)
+        taken
     }
 
-    fn sleep_for(&self, operation: &'static str, deadline: Deadline, policy: OnOwnerDeath) -> Result<Taken> {
-        crate::blocking::about_to_block();
-        let mut look = Look::rarer(FIRST_PATIENCE, PATIENCE);
+    fn sleep_for(
+        &self,
+        operation: &'static str,
+        deadline: Deadline,
+        policy: OnOwnerDeath,
+        look: &mut Look<'_>,
+    ) -> Result<Taken> {
         loop {
             let word = self.0.load(Ordering::SeqCst);
             if word == 0 {

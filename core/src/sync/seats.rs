@@ -6,9 +6,6 @@ use super::atomic::{AtomicU64, Ordering};
 use super::park::wake;
 use crate::sys::Identity;
 
-/// How many there are in a slot.
-pub(super) const SEATS: usize = if cfg!(loom) { 2 } else { 56 };
-
 /// What a seat's state is, in its two low bits; the ticket is above them.
 const WAITING: u64 = 1;
 const NOTIFIED: u64 = 2;
@@ -29,16 +26,10 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    fn owner(&self) -> Option<Identity> {
-        match self.owner.load(Ordering::SeqCst) {
-            0 => None,
-            word => Some(Identity::from_word(word)),
-        }
-    }
-
     /// Whether a process that has died has it.
     pub(super) fn is_of_dead(&self) -> bool {
-        self.owner().is_some_and(Identity::is_dead)
+        let owner = self.owner.load(Ordering::SeqCst);
+        owner != 0 && Identity::from_word(owner).is_dead()
     }
 
     /// Takes the seat from whom it was found with, if that one still has it.
@@ -48,7 +39,7 @@ impl Seat {
     }
 
     /// Takes the seat if its process has died; false if it lives, or if another one was faster.
-    fn take_from_dead(&self) -> bool {
+    pub(super) fn take_from_dead(&self) -> bool {
         let found = self.owner.load(Ordering::SeqCst);
         found != 0 && Identity::from_word(found).is_dead() && self.take(found)
     }
@@ -95,10 +86,29 @@ impl Seat {
             && self.state.compare_exchange(found, 0, Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// Makes one that waits a notified one; false if it does not wait any more.
-    fn notify(&self, found: u64, before: u64) -> bool {
-        let next = before << TICKET_SHIFT | NOTIFIED;
+    /// The ticket, of one that waits and has an older one than this.
+    fn waits_since(&self, before: u64) -> Option<u64> {
+        let found = self.state.load(Ordering::SeqCst);
+        (found & PHASE == WAITING).then_some(found >> TICKET_SHIFT).filter(|ticket| *ticket < before)
+    }
+
+    /// Makes the one that waits with this ticket a notified one; false if it does not wait any more.
+    fn notify(&self, ticket: u64, before: u64) -> bool {
+        let (found, next) = (ticket << TICKET_SHIFT | WAITING, before << TICKET_SHIFT | NOTIFIED);
         self.state.compare_exchange(found, next, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+    }
+
+    /// The same; false, too, if its process has died, and then the seat is free.
+    fn notify_living(&self, ticket: u64, before: u64) -> bool {
+        if !self.notify(ticket, before) {
+            return false;
+        }
+        // Who is not asleep sees it by itself, unless it is dead; who takes a dead one's seat passes it on.
+        if wake(&self.state, 1) > 0 || !self.take_from_dead() {
+            return true;
+        }
+        self.leave();
+        false
     }
 
     /// Leaves the seat.
@@ -115,58 +125,57 @@ impl Seat {
 
 /// The seats of a slot.
 #[repr(C)]
-pub(super) struct Seats([Seat; SEATS]);
+pub(super) struct Seats<const COUNT: usize>([Seat; COUNT]);
 
-impl Default for Seats {
+impl<const COUNT: usize> Default for Seats<COUNT> {
     fn default() -> Self {
         Self(std::array::from_fn(|_| Seat::default()))
     }
 }
 
-impl Seats {
+impl<const COUNT: usize> Seats<COUNT> {
     pub(super) fn get(&self, index: usize) -> Option<&Seat> {
         self.0.get(index)
     }
 
-    pub(super) fn iter(&self) -> std::slice::Iter<'_, Seat> {
-        self.0.iter()
+    /// The first so many of them.
+    pub(super) fn first(&self, count: usize) -> &[Seat] {
+        self.0.get(..count).unwrap_or(&self.0)
     }
 
-    /// Takes a seat that nobody has or, if there is none, that of a dead process, which may have been notified.
-    pub(super) fn take(&self) -> Option<&Seat> {
-        let free = self.iter().find(|seat| seat.owner().is_none() && seat.take(0));
-        free.or_else(|| self.iter().find(|seat| seat.take_from_dead()))
+    /// Takes the first seat that nobody has, and returns its place, too.
+    pub(super) fn take(&self) -> Option<(usize, &Seat)> {
+        self.0.iter().enumerate().find(|(_, seat)| seat.owner.load(Ordering::SeqCst) == 0 && seat.take(0))
     }
+}
 
-    /// Notifies the one that has waited longest of those with tickets older than this one; false if there is none.
-    pub(super) fn notify_one(&self, before: u64) -> bool {
-        loop {
-            let ticket = |seat: &Seat| {
-                let found = seat.state.load(Ordering::SeqCst);
-                (found & PHASE == WAITING).then_some(found >> TICKET_SHIFT).filter(|ticket| *ticket < before)
-            };
-            let waiting = self.iter().filter_map(|seat| Some((ticket(seat)?, seat)));
-            let Some((ticket, seat)) = waiting.min_by_key(|(ticket, _)| *ticket) else { return false };
-            if !seat.notify(ticket << TICKET_SHIFT | WAITING, before) {
-                continue;
-            }
-            // Who is not asleep sees it by itself, unless it is dead; who takes a dead one's seat passes it on.
-            if wake(&seat.state, 1) > 0 || !seat.take_from_dead() {
-                return true;
-            }
-            seat.leave();
+/// Notifies the one that has waited longest of those with tickets older than this one; false if there is none.
+pub(super) fn notify_one(seats: &[Seat], before: u64) -> bool {
+    loop {
+        let waiting = seats.iter().filter_map(|seat| Some((seat.waits_since(before)?, seat)));
+        let Some((ticket, seat)) = waiting.min_by_key(|(ticket, _)| *ticket) else { return false };
+        if seat.notify_living(ticket, before) {
+            return true;
         }
     }
+}
 
-    /// Takes the seat of a process that died before it made use of a notification, for a waiter with this ticket: of
-    /// notifications that came before it began to wait it has none.
-    pub(super) fn inherit(&self, ticket: u64) -> Option<&Seat> {
-        let due = |seat: &&Seat| seat.notification().is_some_and(|before| ticket < before);
-        self.iter().filter(due).find(|seat| seat.take_from_dead())
+/// Notifies all with tickets older than this one.
+pub(super) fn notify_all(seats: &[Seat], before: u64) {
+    for seat in seats {
+        if let Some(ticket) = seat.waits_since(before) {
+            // Who has given up meanwhile, or is dead, needs none.
+            seat.notify_living(ticket, before);
+        }
     }
+}
 
-    /// How many wait, at this moment.
-    pub(super) fn waiting(&self) -> usize {
-        self.iter().filter(|seat| seat.state.load(Ordering::SeqCst) & PHASE == WAITING).count()
-    }
+/// Has one that waits look around; false if nobody sleeps.
+pub(super) fn stir(seats: &[Seat]) -> bool {
+    seats.iter().any(|seat| seat.waits_since(u64::MAX).is_some() && wake(&seat.state, 1) > 0)
+}
+
+/// How many wait, at this moment.
+pub(super) fn waiting(seats: &[Seat]) -> usize {
+    seats.iter().filter(|seat| seat.waits_since(u64::MAX).is_some()).count()
 }

@@ -6,7 +6,8 @@
 //! it and wakes one; that one puts it back, because others may sleep, and wakes the next where units are left.
 
 use super::atomic::{AtomicU32, AtomicU64, Ordering};
-use super::park::{SLICE, sleep, wake};
+use super::look::{Look, Lookout};
+use super::park::{sleep, wake};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
 use crate::net::Spin;
@@ -23,9 +24,10 @@ pub(super) struct SemaphoreWords {
     word: AtomicU64,
     /// The most units.
     most: AtomicU32,
+    lookout: Lookout,
 }
 
-// SAFETY: repr(C) of atomics, of 24 bytes, with the tag first.
+// SAFETY: repr(C) of atomics, of 32 bytes, with the tag first.
 unsafe impl Shared for SemaphoreWords {
     type Size = Small;
     const TAG: u64 = u64::from_le_bytes(*b"ck-sema\x01");
@@ -136,12 +138,13 @@ impl Semaphore {
             return Err(Error::new(Kind::WouldBlock, ACQUIRE));
         }
         let mut wait = self.spin.wait();
-        if wait.spin_on_memory(|| self.take(0)).is_some() {
+        if wait.spin_on_memory(deadline, || self.take(0)).is_some() {
             return Ok(());
         }
         interrupt::check(ACQUIRE)?;
         crate::blocking::about_to_block();
         let word = &self.slot.word;
+        let mut look = Look::seldom(&self.slot.lookout);
         let slept = loop {
             if let Some(left) = self.take(WAITED) {
                 if left > 0 {
@@ -154,15 +157,17 @@ impl Semaphore {
             if units(found) > 0 {
                 continue;
             }
-            if let Err(error) = sleep(word, 0, SLICE, ACQUIRE, deadline) {
+            if let Err(error) = sleep(word, 0, look.left(), ACQUIRE, deadline) {
                 break Err(error);
             }
+            // What there is to see is seen above.
+            let _ = look.is_due();
         };
-        match slept {
-            Ok(()) => wait.slept(),
+        look.end(|| wake(word, 1) > 0);
+        wait.ended(&slept);
+        if slept.is_err() && units(word.load(Ordering::SeqCst)) > 0 {
             // It may have been woken for a unit that it does not take now.
-            Err(_) if units(word.load(Ordering::SeqCst)) > 0 => drop(wake(word, 1)),
-            Err(_) => {}
+            wake(word, 1);
         }
         slept
     }

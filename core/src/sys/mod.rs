@@ -18,7 +18,7 @@
 //! | `fork_child`, `ProcessHandle` | `wait` until the child ends or deadline | EINTR is reported | - |
 //! | `message_pair`, `pipe`, `send_message`, `recv_message` | `recv_message` when asked to | EINTR is reported; no SIGPIPE | close-on-exec |
 //! | `fork_plain`, `add_extras`, `occupy` | never | what `add_extras` does is safe between fork and exec | - |
-//! | `ignore_interrupt`, `heed_interrupt`, `signal_pidfd`, `reap`, `is_gone`, `cores`, `clock_nanos` | never | they change SIGINT of the process | - |
+//! | `ignore_interrupt`, `heed_interrupt`, `signal_pidfd`, `reap`, `is_gone`, `is_only_thread`, `cores`, `clock_nanos` | never | they change SIGINT of the process | - |
 //! | `pidfd`, `reap_any`, `exit_code`, `is_stop`, `kill_child`, `bury_child` | `bury_child` until the child has ended | - | only the parent can reap |
 //! | `ChildSignal` | never | SIGCHLD is blocked meanwhile, and has its default action | the child drops it, which puts both back |
 //! | `MostDescriptors` | never | - | the child drops it, which puts the limit back |

@@ -99,7 +99,7 @@ impl Turn {
         let mut wait = bed.parker.wait();
         if wait.spins()
             && waiting(py, || {
-                let woken = wait.spin();
+                let woken = wait.spin(deadline);
                 if woken {
                     bed.let_waker_detach();
                 }

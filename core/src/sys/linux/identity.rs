@@ -2,7 +2,9 @@
 //! Which process this is, and whether another one still lives.
 
 use super::syscall;
+use crate::time::Deadline;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A process: its number, and the low bits of when it started, in clock ticks. Numbers are used again, both
@@ -70,6 +72,17 @@ pub(crate) fn thread_mark() -> u64 {
     address.rotate_right(6) ^ u64::from(Identity::me().pid) << 42
 }
 
+/// A process that /proc has said is alive, and when.
+// ORDER identity-seen: hints. The two may be of different processes for a moment; then a number that was given to another
+// process is noticed later, by as much as a hint counts.
+struct Seen {
+    word: AtomicU64,
+    at: AtomicU64,
+}
+
+/// How long what /proc has said counts, in nanoseconds.
+const SEEN_FOR: u64 = 1_000_000_000;
+
 impl Identity {
     /// This process.
     pub(crate) fn me() -> Self {
@@ -113,10 +126,50 @@ impl Identity {
         if self == Self::me() || !self.is_mortal() {
             return false;
         }
+        if self.was_seen_alive()
+            && let Some(ended) = self.has_ended()
+        {
+            return ended;
+        }
         match stat(&format!("/proc/{}/stat", self.pid)) {
-            Ok(stat) => (self.start != 0 && stat.start != self.start) || stat.ended,
+            Ok(stat) if (self.start != 0 && stat.start != self.start) || stat.ended => true,
+            Ok(_) => {
+                self.note_alive();
+                false
+            }
             Err(_) => self.has_no_number(),
         }
+    }
+
+    fn seen(self) -> &'static Seen {
+        static SEEN: [Seen; 256] = [const { Seen { word: AtomicU64::new(0), at: AtomicU64::new(0) } }; 256];
+        let place = usize::try_from(self.pid).unwrap_or(0) % SEEN.len();
+        &SEEN[place]
+    }
+
+    /// Whether /proc has said a short time ago that this process lives: then its number has not been given to another one, or
+    /// that will be found soon.
+    fn was_seen_alive(self) -> bool {
+        let seen = self.seen();
+        let since = || super::clock_nanos().saturating_sub(seen.at.load(Ordering::Relaxed));
+        seen.word.load(Ordering::Relaxed) == self.word() && since() < SEEN_FOR
+    }
+
+    fn note_alive(self) {
+        let seen = self.seen();
+        seen.word.store(self.word(), Ordering::Relaxed);
+        seen.at.store(super::clock_nanos(), Ordering::Relaxed);
+    }
+
+    /// Whether the process with this number has ended, asked in a sixth of the time that /proc takes; `None` where the
+    /// system does not say.
+    fn has_ended(self) -> Option<bool> {
+        let pidfd = match super::pidfd(i32::try_from(self.pid).ok()?) {
+            Ok(pidfd) => pidfd,
+            Err(error) => return super::is_gone(&error).then_some(true),
+        };
+        let mut slots = [super::PollSlot::new(pidfd.as_raw_fd(), super::Interest::Read)];
+        super::poll(&mut slots, Deadline::NOW).ok().map(|_| slots[0].fired())
     }
 
     /// For where /proc cannot be read.

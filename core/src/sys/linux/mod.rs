@@ -28,7 +28,8 @@ pub(crate) use name::{is_private, name_file, name_of, nameable_file, open_name, 
 pub(crate) use passing::{MOST_DESCRIPTORS, message_pair, pipe, recv_message, send_message};
 pub(crate) use process::{
     Extras, ForkOutcome, ProcessHandle, add_extras, at_exit, clock_nanos, cores, exit_now, fork_child,
-    fork_plain, heed_interrupt, ignore_interrupt, is_gone, occupy, reap, signal_pidfd, yield_now,
+    fork_plain, heed_interrupt, ignore_interrupt, is_gone, is_only_thread, occupy, reap, signal_pidfd,
+    yield_now,
 };
 
 /// Turns the -1 of a system call into the `io::Error` of its errno.

@@ -7,6 +7,7 @@ use crate::time::Deadline;
 use std::io;
 use std::num::NonZero;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// Which side of a fork the caller is on.
@@ -111,6 +112,12 @@ pub(crate) fn clock_nanos() -> u64 {
     let _ = syscall!(clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now));
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
+}
+
+/// Whether this process has no other thread, as far as the system says.
+pub(crate) fn is_only_thread() -> bool {
+    // A directory has a link from each directory in it, one from itself and one from where it is.
+    std::fs::metadata("/proc/self/task").is_ok_and(|tasks| tasks.nlink() == 3)
 }
 
 /// Lets another runnable thread have this core.
