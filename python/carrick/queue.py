@@ -6,6 +6,11 @@ A queue whose class overrides none of them, and whose ``queue``, ``mutex`` and c
 Python code; others do as far as they must. ``SimpleQueue`` is the standard one, which is C code already and nothing
 here is quicker.
 
+gevent, eventlet and the like exchange the classes of the standard module and the locks of :mod:`threading` for ones
+that give way to other coroutines. Whether that is done before this module is imported or after, a queue that is made
+then has such locks and the standard methods, which wait in them; ``SimpleQueue`` is what the standard module has at the
+moment.
+
 >>> queue = Queue(10)
 >>> queue.put("item")
 >>> queue.get()
@@ -15,16 +20,17 @@ here is quicker.
 from __future__ import annotations
 
 import threading
+from functools import partial as _partial
+from types import SimpleNamespace as _Namespace
 
 from carrick._carrick import QueueMutex, ThreadQueue
-from carrick._standard import queue as _standard
+from carrick._standard import queue as _visible
 
-Empty = _standard.Empty
-Full = _standard.Full
-SimpleQueue = _standard.SimpleQueue
+Empty = _visible.Empty
+Full = _visible.Full
 
-if hasattr(_standard, "ShutDown"):
-    ShutDown = _standard.ShutDown
+if hasattr(_visible, "ShutDown"):
+    ShutDown = _visible.ShutDown
 else:
 
     class ShutDown(Exception):  # type: ignore[no-redef]
@@ -37,7 +43,29 @@ if TYPE_CHECKING:
 
 del TYPE_CHECKING, annotations  # No names of the standard module.
 
-__all__ = sorted({*_standard.__all__, "ShutDown"})
+__all__ = sorted({*_visible.__all__, "ShutDown"})
+
+
+def _as_it_came() -> Any:
+    """The classes that the standard module defines itself, also where others have been put in their place."""
+    names = ("Queue", "LifoQueue", "PriorityQueue")
+    module: Any = _visible
+    if any(getattr(module, name).__module__ != "queue" for name in names):
+        from importlib.util import module_from_spec
+
+        spec = _visible.__spec__
+        assert spec is not None and spec.loader is not None
+        module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+        # Its own methods raise what everybody catches.
+        for name in ("Empty", "Full", "ShutDown"):
+            if hasattr(_visible, name):
+                setattr(module, name, getattr(_visible, name))
+    return _Namespace(**{name: getattr(module, name) for name in names})
+
+
+# Kept: what is put in place of the classes later is not to be called with queues of ours. Rust looks here, too.
+_standard = _as_it_came()
 
 _SIDES = {"not_empty": 0, "not_full": 1, "all_tasks_done": 2}
 _EVERYBODY = (1 << 63) - 1
@@ -116,6 +144,11 @@ class Queue(ThreadQueue, _standard.Queue):  # type: ignore[misc, type-arg]
                 self.__dict__.pop(name, None)
         if is_open:
             self._init(maxsize)
+        if threading.Lock.__module__ != "_thread":
+            # A thread that waits in Rust would stop all coroutines of this one.
+            self.mutex = threading.Lock()
+            for name in _SIDES:
+                setattr(self, name, threading.Condition(self.mutex))
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _LOCKS:
@@ -154,5 +187,5 @@ _ORDERS: dict[tuple[Any, ...], int] = {
 """The order in which a queue with these methods works, as Rust knows it."""
 
 
-def __getattr__(name: str) -> Any:
-    return getattr(_standard, name)
+# Without a frame of its own: the standard module may warn of a name, and whoever used it is to be named.
+__getattr__ = _partial(getattr, _visible)

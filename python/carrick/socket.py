@@ -8,6 +8,7 @@ Everything else is the standard module's.
 
 from __future__ import annotations
 
+from functools import partial as _partial
 from socket import *  # noqa: F403
 
 from carrick import _carrick
@@ -131,5 +132,5 @@ def socketpair(*args: Any, **kwargs: Any) -> tuple[socket, socket]:
     return _adopt(left), _adopt(right)
 
 
-def __getattr__(name: str) -> Any:
-    return getattr(_standard, name)
+# Without a frame of its own: the standard module may warn of a name, and whoever used it is to be named.
+__getattr__ = _partial(getattr, _standard)

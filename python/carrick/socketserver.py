@@ -29,6 +29,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from functools import partial as _partial
 
 from carrick import _carrick
 from carrick import socket as _socket
@@ -459,5 +460,5 @@ if sys.version_info >= (3, 12):
         """A server of Unix datagrams with a process for each."""
 
 
-def __getattr__(name: str) -> Any:
-    return getattr(_standard, name)
+# Without a frame of its own: the standard module may warn of a name, and whoever used it is to be named.
+__getattr__ = _partial(getattr, _standard)

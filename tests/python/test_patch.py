@@ -306,3 +306,32 @@ def test_a_manager_works_on_our_connections() -> None:
             assert dict(shared) == {"a": [1]}
         """
     )
+
+
+@pytest.mark.parametrize("name", ["queue", "socket", "socketserver"])
+def test_a_name_that_the_standard_module_warns_of_is_reported_where_it_is_used(name: str) -> None:
+    run(
+        """
+        import importlib, sys, warnings
+        from carrick import _standard
+        standard = getattr(_standard, sys.argv[1])
+        ours = importlib.import_module("carrick." + sys.argv[1])
+
+        def old(name):
+            if name != "old":
+                raise AttributeError(f"module {sys.argv[1]!r} has no attribute {name!r}")
+            warnings.warn("old", DeprecationWarning, stacklevel=2)
+            return 1
+
+        standard.__getattr__ = old
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            assert ours.old == 1
+        assert [warning.filename for warning in told] == ["<string>"], told
+        try:
+            ours.absent
+        except AttributeError as error:
+            assert "has no attribute 'absent'" in str(error)
+        """,
+        name,
+    )
