@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from typing import Any
 
 
@@ -137,6 +138,8 @@ def start_daemons(connection: Any, explicit: bool, method: str, in_thread: bool,
             pids.append(reading.recv())
 
     if in_thread:
+        # From Python 3.15 on this warning is raised where it is an error, after the fork.
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         thread = threading.Thread(target=start)
         thread.start()
         thread.join()

@@ -73,6 +73,9 @@ def test_the_child_of_a_thread_that_forks_handles_its_signals() -> None:
     source = """
 child_end, end = connection.Pipe()
 ended, wait = connection.Pipe()
+# From 3.15 on this warning is raised where it is an error, after the fork.
+import warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 
 def fork():
     pid = os.fork()
