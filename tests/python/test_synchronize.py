@@ -433,7 +433,9 @@ def test_a_party_killed_at_a_barrier_breaks_it() -> None:
 
 
 FORK_WITH_HELD_LOCK = """
-import os, threading
+import os, threading, warnings
+# From Python 3.15 on this warning is raised where it is an error, after the fork.
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 import carrick.multiprocessing as multiprocessing
 from carrick.multiprocessing import synchronize
 lock = multiprocessing.Lock()
