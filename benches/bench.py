@@ -20,7 +20,8 @@ ROUNDS = 7
 
 
 def _measure(row: Row, scale: contender.Scale, rounds: int) -> dict[str, list[float]]:
-    taking_part = [one for one in row.contenders + row.floors if one.is_there()]
+    small = scale is QUICK
+    taking_part = [one for one in row.contenders + row.floors if one.is_there() and not (small and one.large)]
     for one in row.contenders:
         if not one.is_there():
             print(f"  LEFT OUT: {one.name}: its library was not there when ci/bench.sh built", flush=True)

@@ -52,12 +52,16 @@ QUICK = Scale(seconds=0.1, part=0.02, connections=500)
 
 @dataclass(frozen=True)
 class Contender:
-    """A library in one of its ways. ``program`` and ``module`` must exist for it to take part."""
+    """A library in one of its ways. ``program`` and ``module`` must exist for it to take part.
+
+    A ``large`` one is left out of quick runs.
+    """
 
     name: str
     measure: Callable[[Scale], float]
     program: pathlib.Path | None = None
     module: str = ""
+    large: bool = False
 
     def is_there(self) -> bool:
         """Whether it was built, or installed."""

@@ -12,9 +12,6 @@ WAITERS = (1, 4, 16, 64, 256, 1000)
 CONNECTS = (100, 1000, 3000, 10_000)
 CHILDREN = (1, 30, 100, 300)
 
-SMALL = 8
-"""The largest size in a quick run."""
-
 
 @dataclass(frozen=True)
 class Curve:
@@ -29,16 +26,13 @@ class Curve:
     def contenders(self) -> tuple[Contender, ...]:
         """Both sides at each size."""
         return tuple(
-            Contender(point(name, size), self._measure(side, size))
+            Contender(point(name, size), self._measure(side, size), large=size != self.sizes[0])
             for size in self.sizes
             for side, name in SIDES.items()
         )
 
     def _measure(self, side: str, size: int) -> Callable[[Scale], float]:
-        def measure(scale: Scale) -> float:
-            return c.number(self.program(side, size if scale.part == 1 else min(size, SMALL), scale))
-
-        return measure
+        return lambda scale: c.number(self.program(side, size, scale))
 
 
 def point(name: str, size: int) -> str:

@@ -92,7 +92,7 @@ fn slots_of_another_version_are_refused() {
         Semaphore::attach(Memory::File(f.as_fd()), n).map(drop)
     });
     slot(Event::new().unwrap().place(), 64, |f, n| Event::attach(Memory::File(f.as_fd()), n).map(drop));
-    slot(Condition::new().unwrap().place(), 1024, |f, n| {
+    slot(Condition::new().unwrap().place(), 16 << 10, |f, n| {
         Condition::attach(Memory::File(f.as_fd()), n).map(drop)
     });
     slot(Barrier::new(2).unwrap().place(), 1024, |f, n| {

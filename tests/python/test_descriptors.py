@@ -85,8 +85,8 @@ KINDS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def is_large(kind: str) -> bool:
-    return kind in ("Condition", "Barrier")
+def slot_bytes(kind: str) -> int:
+    return {"Condition": 16 << 10, "Barrier": 1 << 10}.get(kind, 64)
 
 
 def copy(memory: int) -> int:
@@ -119,7 +119,7 @@ def test_memory_of_another_version_is_no_such_thing(kind: str) -> None:
     module: Any = queues if kind == "Queue" else synchronize
     attach, extra = getattr(module, kind).attach, (multiprocessing.Lock(),) if kind == "Condition" else ()
     memory, place = made.descriptors() if kind == "Queue" else made.place()
-    places = [0] if kind == "Queue" else [0, HEAD_OF_SLOTS + place * (1024 if is_large(kind) else 64)]
+    places = [0] if kind == "Queue" else [0, HEAD_OF_SLOTS + place * slot_bytes(kind)]
     file = copy(memory)
     try:
         check(file, places, lambda: attach(file, place, *extra))
