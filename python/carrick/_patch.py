@@ -159,6 +159,13 @@ class _Finder:
         module.__spec__ = module.__spec__.loader_state
 
 
+def forget_threads() -> None:
+    """In the child of a fork: this is the only thread that looks for standard modules."""
+    if _finder is not None:
+        me = get_ident()
+        _finder.standard = {entry for entry in _finder.standard if entry[1] == me}
+
+
 def import_standard(name: str) -> "ModuleType":
     """Import the standard module ``name``. If ours is to go by that name, nobody else gets to see the standard one.
 

@@ -48,8 +48,14 @@ _importing: "dict[str, RLock]" = {}
 """The lock that a thread holds while it imports a module, by name. One for all would be a deadlock: the modules import
 one another."""
 
-# The threads that hold them are not in the child.
-os.register_at_fork(after_in_child=_importing.clear)
+
+def _forget_threads() -> None:
+    """In the child of a fork: other threads that import are not here, and their numbers are used again."""
+    _importing.clear()
+    _patch.forget_threads()
+
+
+os.register_at_fork(after_in_child=_forget_threads)
 
 
 def __getattr__(name: str) -> object:

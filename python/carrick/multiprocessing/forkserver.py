@@ -194,6 +194,8 @@ def _rehearse() -> None:
 
 
 _forkserver = ForkServer()
+# In the child of a fork the thread that had it is not there.
+os.register_at_fork(after_in_child=lambda: _forkserver._lock._at_fork_reinit())
 ensure_running = _forkserver.ensure_running
 get_inherited_fds = _forkserver.get_inherited_fds
 connect_to_new_process = _forkserver.connect_to_new_process
