@@ -5,6 +5,7 @@
 mod support;
 
 use carrick::auth::{AuthOptions, Digest, Gate, Policy, Role, Scheme, authenticate};
+use carrick::net::Waker;
 use carrick::{Address, Connection, Deadline, Format, Kind, ListenOptions, Listener, Stream};
 use std::os::fd::AsFd;
 use std::thread::JoinHandle;
@@ -72,21 +73,23 @@ fn a_wrong_key_is_told_to_the_caller_and_the_next_call_goes_on() {
 }
 
 #[test]
-fn a_client_that_hangs_up_resets_or_talks_nonsense_is_refused() {
+fn a_client_that_hangs_up_in_the_middle_resets_or_talks_nonsense_is_refused() {
     let _test = Test::begin();
     let (listener, address) = listening();
     let gate = gate(Duration::from_secs(600));
     let refused = |what: &str| {
         assert_eq!(gate.accept(&listener, soon()).unwrap_err().kind(), Kind::AuthFailed, "{what}");
     };
-    let stream = Stream::connect(&address, soon()).unwrap();
-    // It has to be let in before it hangs up: one that is gone before is passed over.
-    assert_eq!(gate.accept(&listener, moment()).unwrap_err().kind(), Kind::Timeout);
-    stream.close();
+    let begun = || {
+        let stream = Stream::connect(&address, soon()).unwrap();
+        stream.send_all(&[0, 0, 0, 20, b'{'], soon()).unwrap();
+        // It has to be let in before it hangs up.
+        assert_eq!(gate.accept(&listener, moment()).unwrap_err().kind(), Kind::Timeout);
+        stream
+    };
+    begun().close();
     refused("hangs up");
-    let stream = Stream::connect(&address, soon()).unwrap();
-    assert_eq!(gate.accept(&listener, moment()).unwrap_err().kind(), Kind::Timeout);
-    reset(&stream);
+    reset(&begun());
     refused("resets");
     for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff, 0xff, 0xff, 0xfe], &[0, 0, 1, 1], &[0, 0, 0, 0]]
     {
@@ -94,6 +97,42 @@ fn a_client_that_hangs_up_resets_or_talks_nonsense_is_refused() {
         stream.send_all(nonsense, soon()).unwrap();
         refused("nonsense");
     }
+}
+
+#[test]
+fn a_client_that_hangs_up_before_it_has_said_anything_is_passed_over() {
+    let _test = Test::begin();
+    let (listener, address) = listening();
+    let gate = gate(Duration::from_secs(600));
+    let silent = || {
+        let stream = Stream::connect(&address, soon()).unwrap();
+        assert_eq!(gate.accept(&listener, moment()).unwrap_err().kind(), Kind::Timeout);
+        stream
+    };
+    // As a probe of the port does.
+    silent().close();
+    reset(&silent());
+    drop(Stream::connect(&address, soon()).unwrap());
+    let good = client(&address, AuthOptions::new(KEY));
+    serve(gate.accept(&listener, soon()).unwrap().0);
+    assert!(good.join().unwrap().is_ok());
+}
+
+#[test]
+fn a_waker_ends_an_accept_from_a_descriptor_that_blocks() {
+    let _test = Test::begin();
+    let blocking = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let gate = std::sync::Arc::new(gate(Duration::from_secs(600)));
+    let waker = std::sync::Arc::new(Waker::new().unwrap());
+    let waiting = {
+        let (gate, waker) = (gate.clone(), waker.clone());
+        std::thread::spawn(move || gate.accept_from(blocking.as_fd(), &waker, soon()).map(|_| ()))
+    };
+    waker.set();
+    assert_eq!(waiting.join().unwrap().unwrap_err().kind(), Kind::Closed);
+    assert!(waker.is_set());
+    waker.clear();
+    assert!(!waker.is_set());
 }
 
 #[test]
@@ -125,7 +164,7 @@ fn a_deadline_of_the_caller_keeps_the_guests() {
         let connection = Connection::new(stream, Format::default());
         authenticate(&connection, Role::Client, &AuthOptions::new(KEY))
     });
-    gate.accept_from(listener_fd(&listener).as_fd(), soon()).unwrap();
+    gate.accept_from(listener_fd(&listener).as_fd(), &Waker::new().unwrap(), soon()).unwrap();
     good.join().unwrap().unwrap();
 }
 

@@ -10,6 +10,13 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 use support::{Test, eventually, soon};
 
+fn lent_flags(lender: &TcpListener) -> i32 {
+    let number = std::os::fd::AsRawFd::as_raw_fd(lender);
+    let info = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap();
+    let flags = info.lines().find_map(|line| line.strip_prefix("flags:")).unwrap();
+    i32::from_str_radix(flags.trim(), 8).unwrap()
+}
+
 #[test]
 fn nobody_accepts_from_a_lent_listener_once_serve_has_returned() {
     let _test = Test::begin();
@@ -37,7 +44,30 @@ fn nobody_accepts_from_a_lent_listener_once_serve_has_returned() {
         handle.request_shutdown();
         // With no time to drain, threads may still be on their way out: that is a timeout.
         let _ = serving.join().unwrap();
-        // A thread that tried to accept now would do so for ever; the end of the test waits for it.
-        lender.set_nonblocking(false).unwrap();
+        // A thread that tried to accept now would do so for ever, for the socket blocks; the end of the test waits for it.
+        assert_eq!(lent_flags(&lender) & libc::O_NONBLOCK, 0);
     }
+}
+
+#[test]
+fn a_listener_that_was_lent_keeps_its_flags_and_a_close_ends_its_accepts() {
+    let _test = Test::begin();
+    let lender = TcpListener::bind("127.0.0.1:0").unwrap();
+    let lent = Listener::from_fd(OwnedFd::from(lender.try_clone().unwrap())).unwrap();
+    let address = lent.local_address().unwrap();
+    let accepting: Vec<_> = (0..3)
+        .map(|_| {
+            let lent = lent.clone();
+            std::thread::spawn(move || while lent.accept(soon()).is_ok() {})
+        })
+        .collect();
+    let clients: Vec<_> = (0..50).map(|_| Stream::connect(&address, soon()).unwrap()).collect();
+    lent.close();
+    for thread in accepting {
+        thread.join().unwrap();
+    }
+    drop(clients);
+    assert_eq!(lent_flags(&lender) & libc::O_NONBLOCK, 0);
+    let _client = Stream::connect(&address, soon()).unwrap();
+    lender.accept().unwrap();
 }

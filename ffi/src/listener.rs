@@ -23,7 +23,7 @@ opaque!(carrick_listener => Listener, b"ck-liste");
 pub struct carrick_listen_options {
     /// The size of this struct, set by _init.
     pub struct_size: usize,
-    /// How many connections may wait to be accepted (1024); the kernel caps it.
+    /// How many connections may wait to be accepted (4096); the kernel caps it.
     pub backlog: u32,
     /// SO_REUSEADDR: 0 or 1 (1).
     pub reuse_address: i32,
@@ -83,8 +83,10 @@ pub unsafe extern "C" fn carrick_listener_bind(
     })
 }
 
-/// Adopts a listening socket and makes it non-blocking. The descriptor is CONSUMED (a duplicate is used);
-/// out_listener is OWNED.
+/// Adopts a listening socket, whose flags are left alone: other processes may have it, too. On one that blocks, an accept whose
+/// connection another process has just taken waits past its timeout; a close or a stop ends that wait, by SIGURG to the
+/// thread (a handler that does nothing is set, unless the program has one). The descriptor is CONSUMED (a duplicate is
+/// used); out_listener is OWNED.
 /// Codes: E_INVALID, E_OS (EBADF, ENOTSOCK), E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_listener_from_fd(

@@ -37,7 +37,7 @@ fn readiness(bits: i32) -> Result<Readiness> {
     Ok(Readiness { readable: bits & CARRICK_READABLE != 0, writable: bits & CARRICK_WRITABLE != 0 })
 }
 
-/// Makes an empty poller, OWNED.
+/// Makes an empty poller, OWNED. In a child of fork its functions return E_FORKED, but for wake and free.
 /// Codes: E_OS (EMFILE), E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_poller_new(out_poller: *mut *mut carrick_poller) -> carrick_status {

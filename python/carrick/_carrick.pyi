@@ -25,9 +25,9 @@ __all__ = [
     "StreamServer",
     "Supply",
     "ThreadQueue",
+    "Waker",
     "__version__",
     "about_to_block",
-    "accept",
     "ask",
     "course_answer",
     "error_table",
@@ -50,6 +50,7 @@ __all__ = [
     "sock_recv",
     "sock_send",
     "sock_sendall",
+    "thread_dict",
 ]
 
 _T = TypeVar("_T")
@@ -137,8 +138,8 @@ class Gate:
     """Accepts connections whose handshakes run side by side."""
 
     def __new__(cls, key: Buffer, *, min_digest: str = "md5", timeout: float | None = None) -> Self: ...
-    def accept(self, fd: int, timeout: float | None) -> tuple[int, Any]:
-        """The descriptor and the address of the next client that has proved itself."""
+    def accept(self, fd: int, waker: Waker, timeout: float | None) -> tuple[int, Any] | None:
+        """The descriptor and the address of the next client that has proved itself; None when the waker was set."""
 
 @final
 class SharedQueue:
@@ -225,9 +226,23 @@ def sock_send(socket: _Socket, data: Buffer) -> int | None: ...
 def sock_sendall(socket: _Socket, data: Buffer) -> bool: ...
 def send_frame(socket: _Socket, data: Buffer, format: _FrameFormat, cap: int | None) -> None: ...
 def recv_frame(socket: _Socket, format: _FrameFormat, cap: int | None) -> bytes: ...
-def accept(fd: int, wake: int) -> tuple[int, Any] | None: ...
 
 # Servers
+
+@final
+class Waker:
+    """Ends waits of this process's threads for a listening socket."""
+
+    def __new__(cls) -> Self: ...
+    def set(self) -> bool:
+        """End waits until :meth:`clear`; True when a thread may be asleep where one call is not enough."""
+
+    def clear(self) -> None: ...
+    def fileno(self) -> int: ...
+    def accept(self, fd: int, timeout: float | None = None) -> tuple[int, Any] | None:
+        """The descriptor and the address of the next connection; None when this was set first."""
+
+def thread_dict() -> dict[Any, Any] | None: ...
 
 @final
 class Job:
@@ -247,6 +262,10 @@ class StreamServer:
         handle: Callable[[int, Any], None],
         start: Callable[[Job], None],
     ) -> Self: ...
+    @property
+    def listening(self) -> int:
+        """Its copy of the listening descriptor, while it serves."""
+
     def serve(self) -> None: ...
     def request_shutdown(self) -> None: ...
     def wait(self, timeout: float | None = None) -> bool: ...
@@ -267,7 +286,7 @@ class MessageServer:
         handshake_timeout: float | None = 10.0,
         frame_format: _FrameFormat | None = None,
         max_frame: int | None = None,
-        backlog: int = 1024,
+        backlog: int = 4096,
         reuse_port: bool = False,
         max_connections: int = 100_000,
         overload: str = "block",
@@ -280,8 +299,8 @@ class MessageServer:
     @property
     def address(self) -> Any:
         """Where the server listens, as ``socket`` writes addresses."""
-    def _serve(self, handler: Callable[[Request], Any], start: Callable[[Job], None]) -> None: ...
-    def _wait(self) -> None: ...
+    def _carrick_serve(self, handler: Callable[[Request], Any], start: Callable[[Job], None]) -> None: ...
+    def _carrick_wait(self) -> None: ...
     def shutdown(self, timeout: float | None = None) -> None:
         """Stop serving: what has been begun may finish for up to ``timeout`` seconds (None is for ever).
 
@@ -481,10 +500,10 @@ class ThreadQueue:
     def shutdown(self, immediate: bool = False) -> None:
         """Shut the queue down."""
 
-    def _set_up(self, maxsize: Any, order: int) -> tuple[bool, bool]: ...
-    def _open(self) -> None: ...
-    def _expose(self) -> QueueMutex: ...
-    def _give_away(self) -> None: ...
+    def _carrick_set_up(self, maxsize: Any, order: int) -> tuple[bool, bool]: ...
+    def _carrick_open(self) -> None: ...
+    def _carrick_expose(self) -> QueueMutex: ...
+    def _carrick_give_away(self) -> None: ...
 
 @final
 class QueueMutex:

@@ -64,36 +64,38 @@ class MessageServer(_carrick.MessageServer):
     b'HELLO'
     """
 
-    _handler: Callable[[Request], Any]
-    _thread: threading.Thread | None
-    _failure: BaseException | None
+    _carrick_handler: Callable[[Request], Any]
+    _carrick_thread: threading.Thread | None
+    _carrick_failure: BaseException | None
 
     def __new__(cls, address: Any, handler: Callable[[Request], Any], **options: Unpack[_Options]) -> Self:
         if not callable(handler):
             raise TypeError(f"handler must be callable, not {type(handler).__name__}")
         self = super().__new__(cls, address, **options)
-        self._handler = handler
-        self._thread = None
-        self._failure = None
+        self._carrick_handler = handler
+        self._carrick_thread = None
+        self._carrick_failure = None
         return self
 
     def serve_forever(self) -> None:
         """Serve until :meth:`shutdown` is called from another thread, or a signal handler raises."""
-        self._serve(self._handler, _start_thread)
+        self._carrick_serve(self._carrick_handler, _start_thread)
 
     def start(self) -> Self:
         """Serve on a thread of the server's own and return the server."""
-        if self._thread is not None:
+        if self._carrick_thread is not None:
             raise _of_kind("E_STATE", "start: this server is serving, or has served: make another")
-        self._thread = threading.Thread(target=self._serve_here, name="carrick-message-server", daemon=True)
-        self._thread.start()
+        self._carrick_thread = threading.Thread(
+            target=self._carrick_serve_here, name="carrick-message-server", daemon=True
+        )
+        self._carrick_thread.start()
         return self
 
-    def _serve_here(self) -> None:
+    def _carrick_serve_here(self) -> None:
         try:
             self.serve_forever()
         except BaseException as error:
-            self._failure = error
+            self._carrick_failure = error
 
     def shutdown(self, timeout: float | None = None) -> None:
         """Stop serving. What has been begun may finish for up to ``timeout`` seconds, then it is cut off.
@@ -102,24 +104,24 @@ class MessageServer(_carrick.MessageServer):
         :meth:`start` if it was an error.
         """
         super().shutdown(timeout)
-        self._join()
+        self._carrick_join()
 
-    def _join(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
-        failure, self._failure = self._failure, None
+    def _carrick_join(self) -> None:
+        if self._carrick_thread is not None:
+            self._carrick_thread.join()
+        failure, self._carrick_failure = self._carrick_failure, None
         if failure is not None:
             raise failure
 
     def __enter__(self) -> Self:
-        return self if self._thread is not None else self.start()
+        return self if self._carrick_thread is not None else self.start()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.request_shutdown()
-        self._wait()
-        self._join()
+        self._carrick_wait()
+        self._carrick_join()
 
 
 MessageServer.__module__ = "carrick"

@@ -113,9 +113,9 @@ class _Sight:
         if queue is None:
             return self
         if self._name == "queue":
-            queue._open()
+            queue._carrick_open()
         else:
-            mutex = queue.__dict__.setdefault("mutex", queue._expose())
+            mutex = queue.__dict__.setdefault("mutex", queue._carrick_expose())
             for name, side in _SIDES.items():
                 queue.__dict__.setdefault(name, _Condition(mutex, side))
         try:
@@ -137,7 +137,7 @@ class Queue(ThreadQueue, _standard.Queue):  # type: ignore[misc, type-arg]
     def __init__(self, maxsize: int = 0) -> None:
         cls = type(self)
         order = _ORDERS.get((cls._init, cls._qsize, cls._put, cls._get), 2)
-        was_open, is_open = self._set_up(maxsize, order)
+        was_open, is_open = self._carrick_set_up(maxsize, order)
         if was_open:
             # It is initialized again.
             for name in (*_LOCKS, "queue"):
@@ -155,13 +155,13 @@ class Queue(ThreadQueue, _standard.Queue):  # type: ignore[misc, type-arg]
             # The standard methods look all of them up.
             self.mutex  # noqa: B018
             super().__setattr__(name, value)
-            self._give_away()
+            self._carrick_give_away()
             return
         if name in _HOOKS or name == "queue":
-            self._open()
+            self._carrick_open()
         super().__setattr__(name, value)
 
-    def _notify(self, name: str, everybody: bool) -> None:
+    def _carrick_notify(self, name: str, everybody: bool) -> None:
         condition = self.__dict__.get(name)
         if condition is not None:
             condition._tell(_EVERYBODY if everybody else 1)

@@ -20,18 +20,14 @@ New class attributes of the servers, to be set on a subclass or an instance:
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
-import selectors
 import sys
 import threading
 import time
-import weakref
-from collections.abc import Callable
 from functools import partial as _partial
 
-from carrick import _carrick
+from carrick import _serving
 from carrick import socket as _socket
 from carrick._standard import socket as _standard_socket
 from carrick._standard import socketserver as _standard
@@ -48,71 +44,6 @@ BaseRequestHandler = _standard.BaseRequestHandler
 StreamRequestHandler = _standard.StreamRequestHandler
 DatagramRequestHandler = _standard.DatagramRequestHandler
 
-_UNLIMITED = 1 << 20
-_LAST_WAIT = 1.0
-"""Seconds that the interpreter's end waits for servers to stop."""
-_ACCEPT_REST = 0.02
-"""Seconds that accept rests after it failed for want of descriptors."""
-
-
-def _readable(descriptor: int, timeout: float) -> None:
-    # Not select(), which refuses descriptors above 1023.
-    poller = select.poll()
-    poller.register(descriptor, select.POLLIN)
-    poller.poll(timeout * 1000)
-
-
-def _is_plain(sock: Any) -> bool:
-    """Whether it is a socket and nothing more: TLS, and a library that has put a class of its own in place, is more."""
-    return type(sock).__module__ in (_socket.__name__, "socket") and type(sock).__name__ == "socket"
-
-
-class _Serving:
-    """What a server knows of its own running."""
-
-    def __init__(self) -> None:
-        self.wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self.requested = False
-        self.thread: int | None = None
-        self.finished = threading.Event()
-        self.finished.set()
-        self.native: _carrick.StreamServer | None = None
-        self.accepted: tuple[Any, Any] | None = None
-
-    def __del__(self) -> None:
-        os.close(self.wake)
-
-    def request(self) -> None:
-        self.requested = True
-        native = self.native
-        if native is not None:
-            native.request_shutdown()
-        os.eventfd_write(self.wake, 1)
-
-    def rest(self) -> None:
-        _readable(self.wake, _ACCEPT_REST)
-
-
-_state_lock = threading.Lock()
-_serving: weakref.WeakSet[Any] = weakref.WeakSet()
-
-
-def _stop_all() -> None:
-    """Threads that wait for requests must not keep the interpreter from ending, nor outlive it.
-
-    A daemon thread that comes back from Rust after the end is stopped by CPython in the middle of Rust's frames.
-    """
-    states = [server._state for server in list(_serving)]
-    for state in states:
-        state.request()
-    deadline = time.monotonic() + _LAST_WAIT
-    for state in states:
-        state.finished.wait(max(0.0, deadline - time.monotonic()))
-
-
-# Runs before the interpreter waits for its threads; atexit would come after that.
-getattr(threading, "_register_atexit", lambda stop: None)(_stop_all)
-
 
 class BaseServer(_standard.BaseServer):
     """The base of all servers."""
@@ -124,173 +55,93 @@ class BaseServer(_standard.BaseServer):
     ssl_context: Any = None
 
     @property
-    def _state(self) -> _Serving:
-        try:
-            return self.__dict__["_carrick_state"]
-        except KeyError:
-            with _state_lock:
-                return self.__dict__.setdefault("_carrick_state", _Serving())
+    def __shutdown_request(self) -> bool:
+        # Programs are known to set the standard class's attribute.
+        return _serving.state_of(self).requested
 
-    def _uses(self, **hooks: tuple[Any, ...]) -> bool:
-        """Whether each hook is one of those given for it, and none is replaced on the instance."""
-        return all(
-            name not in self.__dict__ and getattr(type(self), name, None) in known
-            for name, known in hooks.items()
-        )
+    @__shutdown_request.setter
+    def __shutdown_request(self, requested: bool) -> None:
+        state = _serving.state_of(self)
+        if requested:
+            state.request()
+        else:
+            state.requested = False
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
         """Handle requests until :meth:`shutdown`, which wakes this at once.
 
         ``service_actions`` is called after each request and every ``poll_interval`` seconds, if it is
-        overridden.
+        overridden. Several threads may serve.
         """
-        state = self._state
-        if state.thread is not None:
-            raise RuntimeError("serve_forever: this server is serving already, in another thread")
-        state.finished.clear()
-        state.thread = threading.get_ident()
-        _serving.add(self)
-        try:
-            if not state.requested:
-                self._serve(state, poll_interval)
-        finally:
-            state.thread = None
-            state.native = None
-            state.requested = False
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(state.wake)
-            _serving.discard(self)
-            state.finished.set()
-
-    def _serve(self, state: _Serving, poll_interval: float) -> None:
-        self._serve_by_polling(state, poll_interval)
-
-    def _serve_by_polling(self, state: _Serving, poll_interval: float) -> None:
-        with selectors.DefaultSelector() as selector:
-            selector.register(self, selectors.EVENT_READ)
-            selector.register(state.wake, selectors.EVENT_READ)
-            while not state.requested:
-                ready = selector.select(poll_interval)
-                if state.requested:
-                    break
-                if ready:
-                    self._handle_request_noblock()
-                self.service_actions()
+        _serving.serve(self, poll_interval, _loop_of)
 
     def shutdown(self, timeout: float | None = None) -> None:
         """Stop :meth:`serve_forever` and wait until it has returned; requests that run go on.
 
         Where serving has not begun, it will end as soon as it begins. From the serving thread itself (a
-        handler of a server that handles in turn) it does not wait. Raises TimeoutError after ``timeout``
-        seconds.
+        handler of a server that handles in turn), and in a child of fork that does not serve, it does not wait.
+        Raises TimeoutError after ``timeout`` seconds.
         """
-        state = self._state
-        state.request()
-        if state.thread == threading.get_ident():
-            return
-        if not state.finished.wait(timeout):
-            raise TimeoutError(f"shutdown: serve_forever has not returned in {timeout} s")
+        _serving.stop(self, timeout)
 
     def server_close(self, timeout: float | None = None) -> None:
         """Clean up the server; what that takes may take ``timeout`` seconds."""
+        _serving.release(self)
         super().server_close()
+
+
+def _loop_of(server: Any) -> Any:
+    """The loop that calls every hook that the server overrides."""
+    if not isinstance(server, TCPServer) or not _accepts_natively(server):
+        return _serving.by_polling
+    if _serving.uses(server, process_request=(ThreadingMixIn.process_request,)):
+        return _serving.on_threads
+    if _serving.uses(server, process_request=(_standard.BaseServer.process_request,)):
+        return _serving.in_turn
+    return _serving.by_polling
+
+
+def _accepts_natively(server: TCPServer) -> bool:
+    return (
+        server.socket_type == _standard_socket.SOCK_STREAM
+        and _serving.is_plain(server.socket)
+        and _serving.uses(
+            server,
+            get_request=(TCPServer.get_request,),
+            fileno=(_standard.TCPServer.fileno,),
+            service_actions=(_standard.BaseServer.service_actions,),
+            _handle_request_noblock=(_standard.BaseServer._handle_request_noblock,),
+        )
+    )
 
 
 class TCPServer(BaseServer, _standard.TCPServer):
     """A server of stream sockets that handles one connection after the other."""
 
-    def _serve(self, state: _Serving, poll_interval: float) -> None:
-        if not self._accepts_natively():
-            self._serve_by_polling(state, poll_interval)
-        elif self._uses(process_request=(ThreadingMixIn.process_request,)):
-            self._serve_on_threads(state)
-        elif self._uses(process_request=(_standard.BaseServer.process_request,)):
-            self._serve_in_turn(state)
-        else:
-            self._serve_by_polling(state, poll_interval)
-
-    def _accepts_natively(self) -> bool:
-        return (
-            self.socket_type == _standard_socket.SOCK_STREAM
-            and _is_plain(self.socket)
-            and self._uses(
-                get_request=(TCPServer.get_request,),
-                fileno=(_standard.TCPServer.fileno,),
-                service_actions=(_standard.BaseServer.service_actions,),
-                _handle_request_noblock=(_standard.BaseServer._handle_request_noblock,),
-            )
-        )
-
     def get_request(self) -> tuple[Any, Any]:
         """Accept a connection and return it with the client's address."""
-        state = self._state
-        accepted, state.accepted = state.accepted, None
+        state = _serving.state_of(self)
+        me = threading.get_ident()
+        accepted = state.accepted.pop(me, None)
         if accepted is None:
-            request, address = super().get_request()
-            accepted = (_socket._adopt(request) if _is_plain(request) else request, address)
-        if self.request_timeout is not None:
-            accepted[0].settimeout(self.request_timeout)
-        return accepted
-
-    def _wrap(self, fd: int) -> _socket.socket:
-        return _socket.socket(self.address_family, self.socket_type, 0, fd)
-
-    def _serve_in_turn(self, state: _Serving) -> None:
-        listening = self.socket.fileno()
-        while not state.requested:
-            try:
-                accepted = _carrick.accept(listening, state.wake)
-            except OSError:
-                state.rest()
-                continue
-            if accepted is None:
-                break
-            state.accepted = (self._wrap(accepted[0]), accepted[1])
-            self._handle_request_noblock()
-
-    def _serve_on_threads(self, state: _Serving) -> None:
-        limit = _UNLIMITED if self.max_threads is None else self.max_threads
-        native = _carrick.StreamServer(
-            self.socket.fileno(), limit, self.overload, self._attend, self._start_thread
-        )
-        state.native = native
-        if state.requested:
-            return
-        try:
-            native.serve()
-        finally:
-            if self.socket.fileno() >= 0:
-                # Serving made the listening socket non-blocking.
-                self.socket.settimeout(self.socket.gettimeout())
-
-    def _attend(self, fd: int, address: Any) -> None:
-        """Handle one connection, on a thread of the server's."""
-        try:
-            request = self._wrap(fd)
-            if self.request_timeout is not None:
-                request.settimeout(self.request_timeout)
-            if self.verify_request(request, address):
-                self.process_request_thread(request, address)  # type: ignore[attr-defined]
+            seat = state.seats.get(me)
+            if seat is not None and _serving.is_plain(self.socket):
+                accepted = _accept_now(self, seat)
             else:
-                self.shutdown_request(request)
-        except BaseException:
-            threading.excepthook(threading.ExceptHookArgs([*sys.exc_info(), threading.current_thread()]))
-
-    def _start_thread(self, job: Callable[[], None]) -> None:
-        def process_request_thread() -> None:
-            job()
-
-        threads = self._thread_list()  # type: ignore[attr-defined]
-        thread = threading.Thread(target=process_request_thread, daemon=self.daemon_threads)  # type: ignore[attr-defined]
-        threads.append(thread)
-        thread.start()
+                request, address = super().get_request()
+                accepted = (_socket._adopt(request) if _serving.is_plain(request) else request, address)
+        timeout = _serving.option(self, "request_timeout", (int, float))
+        if timeout is not None:
+            accepted[0].settimeout(timeout)
+        return accepted
 
     def finish_request(self, request: Any, client_address: Any) -> None:
         """Handle one request by making a handler for it, after the TLS handshake if there is to be one."""
-        if self.ssl_context is None:
+        context = _tls_context(self)
+        if context is None or not _serving.is_plain(request):
             super().finish_request(request, client_address)
             return
-        secured = self._handshake(request)
+        secured = _handshake(request, context, _serving.option(self, "handshake_timeout", (int, float)))
         if secured is None:
             return
         try:
@@ -298,36 +149,75 @@ class TCPServer(BaseServer, _standard.TCPServer):
         finally:
             self.shutdown_request(secured)
 
-    def _handshake(self, request: Any) -> Any:
-        timeout = request.gettimeout()
-        plain = _standard_socket.socket(request.family, request.type, request.proto, request.detach())
-        secured = self.ssl_context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
-        try:
-            secured.settimeout(self.handshake_timeout)
-            secured.do_handshake()
-            secured.settimeout(timeout)
-        except OSError:
-            # A client that cannot or will not speak TLS; ssl.SSLError and timeouts are OSErrors.
-            secured.close()
-            return None
-        return secured
-
     def shutdown_request(self, request: Any) -> None:
         """End and close a request; one whose descriptor went to TLS is closed already."""
-        if request.fileno() >= 0:
+        if _tls_context(self) is None or not _serving.is_plain(request) or request.fileno() >= 0:
             super().shutdown_request(request)
+
+
+def _accept_now(server: Any, seat: _serving.Seat) -> tuple[Any, Any]:
+    """Accept what waits. Where the socket blocks and another process was quicker, a stop still ends this."""
+    listening = server.socket
+    accepted = seat.waker.accept(listening.fileno(), 0)
+    if accepted is None:
+        raise BlockingIOError("the server is to stop")
+    return _socket.socket(
+        _serving.family_of(listening), server.socket_type, listening.proto, accepted[0]
+    ), accepted[1]
+
+
+def _tls_context(server: Any) -> Any:
+    """The server's option; the attribute may be something else of the program's own."""
+    # Without the module nobody can have made one.
+    ssl = sys.modules.get("ssl")
+    return None if ssl is None else _serving.option(server, "ssl_context", ssl.SSLContext)
+
+
+def _handshake(request: Any, context: Any, limit: float | None) -> Any:
+    timeout = request.gettimeout()
+    plain = _standard_socket.socket(request.family, request.type, request.proto, request.detach())
+    secured = context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+    try:
+        secured.settimeout(limit)
+        secured.do_handshake()
+        secured.settimeout(timeout)
+    except OSError:
+        # A client that cannot or will not speak TLS; ssl.SSLError and timeouts are OSErrors.
+        secured.close()
+        return None
+    return secured
 
 
 class UDPServer(TCPServer, _standard.UDPServer):
     """A server of datagrams."""
 
-    get_request = _standard.UDPServer.get_request  # type: ignore[assignment]
-    shutdown_request = _standard.UDPServer.shutdown_request
     finish_request = _standard.BaseServer.finish_request
+    shutdown_request = _standard.UDPServer.shutdown_request
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Receive a datagram and return it, with the socket, and the client's address."""
+        if threading.get_ident() not in _serving.state_of(self).seats or not _serving.is_plain(self.socket):
+            return _standard.UDPServer.get_request(self)
+        # Another process may have been quicker.
+        data, address = self.socket.recvfrom(self.max_packet_size, _standard_socket.MSG_DONTWAIT)
+        return (data, self.socket), address
 
 
 class ForkingMixIn(_standard.ForkingMixIn):
     """Handle each request in a new process."""
+
+    def collect_children(self, *, blocking: bool = False) -> None:
+        """Reap children that have ended; with ``max_children`` of them, or ``blocking``, wait for some, or all, first.
+
+        Other children of the program are left to who started them.
+        """
+        children = self.active_children
+        if children is None:
+            return
+        _reap(children)
+        while children and (blocking or len(children) >= self.max_children):
+            _await_children(children, None)
+            _reap(children)
 
     def server_close(self, timeout: float | None = None) -> None:
         """Close the server and wait for requests that run, unless ``block_on_close`` is False.
@@ -345,40 +235,63 @@ class ForkingMixIn(_standard.ForkingMixIn):
         finally:
             self.block_on_close = blocking
         if blocking:
-            for pid in list(self.active_children or ()):
-                _await_child(pid, deadline)
-            self.collect_children()
-            if self.active_children:
-                raise TimeoutError(
-                    f"server_close: {len(self.active_children)} requests still run after {timeout} s"
-                )
+            children = self.active_children or set()
+            while children and time.monotonic() < deadline:
+                _await_children(children, deadline)
+                _reap(children)
+            if children:
+                raise TimeoutError(f"server_close: {len(children)} requests still run after {timeout} s")
 
 
-def _await_child(pid: int, deadline: float) -> None:
+def _reap(children: set[int]) -> None:
+    """Take those that have ended from the kernel's table, and from the set."""
+    for pid in list(children):
+        try:
+            ended, _ = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            # Somebody else has reaped it.
+            ended = pid
+        except OSError:
+            continue
+        children.discard(ended)
+
+
+def _await_children(pids: set[int], deadline: float | None) -> None:
+    """Wait until one of these children has ended, or until a time. None of them is reaped."""
+    poller = select.poll()
+    descriptors: list[int] = []
+    left: float | None = None if deadline is None else max(0.0, deadline - time.monotonic())
     try:
-        descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        _readable(descriptor, max(0.0, deadline - time.monotonic()))
+        for pid in pids:
+            try:
+                descriptor = os.pidfd_open(pid)
+            except ProcessLookupError:
+                return
+            except OSError:
+                # Refused, or out of descriptors: looked for again in a moment.
+                left = _LOOK if left is None else min(left, _LOOK)
+                break
+            descriptors.append(descriptor)
+            poller.register(descriptor, select.POLLIN)
+        poller.poll(None if left is None else left * 1000)
     finally:
-        os.close(descriptor)
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+_LOOK = 0.01
+"""Seconds between looks after children that no descriptor can be had for."""
 
 
 class ThreadingMixIn(_standard.ThreadingMixIn):
     """Handle each request in a thread; threads are kept and used again."""
 
-    def _thread_list(self) -> Any:
-        if self.block_on_close:
-            return vars(self).setdefault("_threads", _standard._Threads())
-        return self._threads
-
     def process_request(self, request: Any, client_address: Any) -> None:
         """Handle the request in a new thread; this is for servers that accept by hooks of their own."""
-        limit = getattr(self, "max_threads", None)
+        limit = _serving.option(self, "max_threads", int)
         if limit is not None:
             slots = vars(self).setdefault("_carrick_slots", threading.BoundedSemaphore(limit))
-            if not slots.acquire(blocking=self.overload == "block"):  # type: ignore[attr-defined]
+            if not slots.acquire(blocking=_serving.option(self, "overload", str) != "reject"):
                 self.shutdown_request(request)  # type: ignore[attr-defined]
                 return
         super().process_request(request, client_address)
@@ -397,7 +310,6 @@ class ThreadingMixIn(_standard.ThreadingMixIn):
 
         Raises TimeoutError when one still runs after ``timeout`` seconds.
         """
-        self._state.request()  # type: ignore[attr-defined]
         if timeout is None:
             super().server_close()
             return

@@ -7,6 +7,7 @@ use crate::connection::{connection, seconds, span};
 use crate::errors::{OrRaise, raise};
 use crate::request::python_address;
 use crate::signals::waiting;
+use crate::waker::Waker;
 use carrick::auth::{self, AuthOptions, Digest, Key, Policy, Role, Scheme, Step};
 use carrick::frame::Borrowed;
 use carrick::{Connection, Error, Format, Kind};
@@ -107,18 +108,23 @@ impl Gate {
         Ok(Self { inner: auth::Gate::new(options).or_raise(py)? })
     }
 
-    /// The descriptor and the address of the next client that has proved itself. Waits for up to `timeout`
-    /// seconds, None is for ever.
+    /// The descriptor and the address of the next client that has proved itself, or None when `waker` was set first.
+    /// Waits for up to `timeout` seconds, None is for ever.
     fn accept<'py>(
         &self,
         py: Python<'py>,
         fd: RawFd,
+        waker: &Waker,
         timeout: Option<f64>,
-    ) -> PyResult<(RawFd, Bound<'py, PyAny>)> {
+    ) -> PyResult<Option<(RawFd, Bound<'py, PyAny>)>> {
         let (listener, deadline) = (lend(fd)?, seconds(timeout)?);
-        let (stream, address) = waiting(py, || self.inner.accept_from(listener, deadline)).or_raise(py)?;
+        let (stream, address) = match waiting(py, || self.inner.accept_from(listener, &waker.inner, deadline))
+        {
+            Err(error) if error.kind() == Kind::Closed => return Ok(None),
+            other => other.or_raise(py)?,
+        };
         let address = python_address(py, &address)?;
-        Ok((stream.into_fd().or_raise(py)?.into_raw_fd(), address))
+        Ok(Some((stream.into_fd().or_raise(py)?.into_raw_fd(), address)))
     }
 }
 

@@ -70,6 +70,14 @@ impl<'a> View<'a> {
     }
 }
 
+/// The dict of what this thread has of its own, thread-locals of Python 3.12 and earlier among it; None where there is none.
+pub(crate) fn thread_dict(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    // SAFETY: this thread is attached.
+    let raw = unsafe { ffi::PyThreadState_GetDict() };
+    // SAFETY: raw is a borrowed reference to an object that the thread holds, or NULL.
+    unsafe { Bound::from_borrowed_ptr_or_opt(py, raw) }
+}
+
 /// An object of bytes that is being filled.
 pub(crate) struct Filling<T> {
     object: Py<T>,

@@ -22,6 +22,7 @@ mod socket;
 mod stream;
 mod sync;
 mod thread_queue;
+mod waker;
 
 use pyo3::prelude::*;
 
@@ -51,13 +52,15 @@ mod _carrick {
     #[pymodule_export]
     use super::request::Request;
     #[pymodule_export]
-    use super::socket::{accept, recv_frame, send_frame, sock_recv, sock_send, sock_sendall};
+    use super::socket::{recv_frame, send_frame, sock_recv, sock_send, sock_sendall};
     #[pymodule_export]
-    use super::stream::{Job, StreamServer, about_to_block};
+    use super::stream::{Job, StreamServer, about_to_block, thread_dict};
     #[pymodule_export]
     use super::sync::{SemLock, SharedBarrier, SharedCondition, SharedEvent, leave_locks};
     #[pymodule_export]
     use super::thread_queue::{QueueMutex, ThreadQueue};
+    #[pymodule_export]
+    use super::waker::Waker;
 
     #[pymodule_init]
     fn init(module: &super::Bound<'_, super::PyModule>) -> super::PyResult<()> {

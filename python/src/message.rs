@@ -98,7 +98,7 @@ impl MessageServer {
 impl MessageServer {
     #[new]
     #[pyo3(signature = (address, *, authkey=None, scheme="multiprocessing", digest="sha256", min_digest="md5",
-        handshake_timeout=10.0, frame_format=None, max_frame=None, backlog=1024, reuse_port=false,
+        handshake_timeout=10.0, frame_format=None, max_frame=None, backlog=4096, reuse_port=false,
         max_connections=100_000, overload="block", request_timeout=30.0, idle_timeout=None,
         max_unsent=1_048_576, max_threads=64, drain=30.0))]
     #[expect(clippy::too_many_arguments, reason = "keyword arguments of Python")]
@@ -155,7 +155,7 @@ impl MessageServer {
     }
 
     /// Serves with `handler(request)` until shut down; `start(job)` starts threads.
-    fn _serve(&self, py: Python<'_>, handler: Py<PyAny>, start: Py<PyAny>) -> PyResult<()> {
+    fn _carrick_serve(&self, py: Python<'_>, handler: Py<PyAny>, start: Py<PyAny>) -> PyResult<()> {
         let begun = {
             let mut stage = self.stage();
             match &*stage {
@@ -192,7 +192,7 @@ impl MessageServer {
     }
 
     /// Waits until serving has ended.
-    fn _wait(&self, py: Python<'_>) -> PyResult<()> {
+    fn _carrick_wait(&self, py: Python<'_>) -> PyResult<()> {
         if !matches!(*self.stage(), Stage::Served) {
             return Ok(());
         }

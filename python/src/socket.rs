@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The quick paths of `carrick.socket.socket`, and accept.
+//! The quick paths of `carrick.socket.socket`.
 //!
 //! A method here tries once while still attached to the interpreter, or sends detached where others want the
 //! interpreter (`send_now`). What it cannot do, or what is unusual
@@ -9,7 +9,6 @@
 use crate::buffer::{View, bytes_with, lend, take};
 use crate::connection::{finish, seconds};
 use crate::errors::{OrRaise, raise_standard, would_block};
-use crate::request::python_address;
 use crate::signals::waiting;
 use carrick::frame::{Borrowed, ByteOrder, Transport};
 use carrick::{Connection, Deadline, Format, Kind};
@@ -18,7 +17,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::io::IoSlice;
-use std::os::fd::{IntoRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Up to this length data is sent without giving the interpreter away first.
@@ -232,21 +231,6 @@ pub(crate) fn recv_frame(
     let mut body = crate::buffer::BytesBody::new(py, length)?;
     waiting(py, || connection.recv_body(u64::MAX, |_| Ok(&mut body), deadline)).or_raise(py)?;
     finish(py, body)
-}
-
-/// Takes a connection from the listening descriptor: its descriptor and the client's address, or None
-/// when `wake` became readable first.
-#[pyfunction]
-pub(crate) fn accept<'py>(
-    py: Python<'py>,
-    fd: RawFd,
-    wake: RawFd,
-) -> PyResult<Option<(RawFd, Bound<'py, PyAny>)>> {
-    let (fd, wake) = (lend(fd)?, lend(wake)?);
-    let accepted = waiting(py, || carrick::net::accept_or_wake(fd, wake)).or_raise(py)?;
-    let Some((fd, address)) = accepted else { return Ok(None) };
-    let address = python_address(py, &address)?;
-    Ok(Some((fd.into_raw_fd(), address)))
 }
 
 /// Closes a descriptor that was handed to Python code which could not use it.

@@ -2,7 +2,7 @@
 //! The accept loop and the threads of `carrick.socketserver`.
 #![forbid(unsafe_code)]
 
-use crate::buffer::lend;
+use crate::buffer::{self, lend};
 use crate::errors::{OrRaise, raise};
 use crate::request::python_address;
 use crate::signals::waiting;
@@ -13,7 +13,7 @@ use carrick::{Deadline, Error, Kind};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use std::os::fd::{IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -117,6 +117,9 @@ pub(crate) fn serve_interruptibly(
 #[pyclass(frozen, module = "carrick._carrick")]
 pub(crate) struct StreamServer {
     handle: ServerHandle,
+    /// The number of its copy of the listening descriptor, while it serves: a child of fork has that, too.
+    #[pyo3(get)]
+    listening: RawFd,
     server: Mutex<Option<carrick::server::StreamServer>>,
     attend: Arc<Held>,
     start: Mutex<Option<Py<PyAny>>>,
@@ -134,6 +137,7 @@ impl StreamServer {
         start: Py<PyAny>,
     ) -> PyResult<Self> {
         let own = lend(fd)?.try_clone_to_owned()?;
+        let listening = own.as_raw_fd();
         let options = StreamOptions {
             mode: Mode::Threads(max_threads),
             overload: self::overload(overload)?,
@@ -145,6 +149,7 @@ impl StreamServer {
         let server = carrick::server::StreamServer::over(listener, options).or_raise(py)?;
         Ok(Self {
             handle: server.handle(),
+            listening,
             server: Mutex::new(Some(server)),
             attend: Arc::new(Held::new(handle)),
             start: Mutex::new(Some(start)),
@@ -206,6 +211,12 @@ impl StreamServer {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         stats(py, &self.handle)
     }
+}
+
+/// The dict of what this thread has of its own.
+#[pyfunction]
+pub(crate) fn thread_dict(py: Python<'_>) -> Option<Bound<'_, PyAny>> {
+    buffer::thread_dict(py)
 }
 
 /// Tells the server whose handler runs on this thread that it is about to block.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import WAIT, Background, records, run, unhex
+from support import WAIT, Background, asleep, records, run, unhex
 
 import carrick
 import carrick.multiprocessing.connection as connection
@@ -510,3 +510,33 @@ def test_every_name_of_the_standard_module_is_there() -> None:
     assert [name for name in dir(standard) if not hasattr(connection, name)] == []
     assert issubclass(connection.Connection, standard.Connection)
     assert issubclass(connection.Listener, standard.Listener)
+
+
+@pytest.mark.parametrize("key", [None, b"key"])
+@pytest.mark.parametrize("inner", [False, True], ids=["Listener", "SocketListener"])
+def test_closing_a_listener_ends_the_accepts_that_wait(key: bytes | None, inner: bool) -> None:
+    listener = connection.Listener(("127.0.0.1", 0), authkey=key)
+    accepting = [Background(listener.accept) for _ in range(3)]
+    for call in accepting:
+        asleep(call)
+    (listener._listener if inner else listener).close()  # type: ignore[attr-defined]
+    for call in accepting:
+        error = call.error()
+        assert isinstance(error, OSError) and "closed" in str(error)
+    with pytest.raises(OSError, match="closed"):
+        listener.accept()
+    listener.close()
+
+
+def test_a_probe_of_the_port_does_not_end_an_accept_loop() -> None:
+    with connection.Listener(("127.0.0.1", 0), authkey=b"key") as listener:
+        accepting = Background(listener.accept)
+        for linger in (None, struct.pack("ii", 1, 0)):
+            for _ in range(5):
+                with socket.create_connection(listener.address) as probe:
+                    if linger is not None:
+                        # Closing it resets the connection.
+                        probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        with connection.Client(listener.address, authkey=b"key") as client, accepting.result() as accepted:
+            accepted.send_bytes(b"word")
+            assert client.recv_bytes() == b"word"

@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import os
+import select
 import socket
 import struct
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import WAIT, Background, unraisable
+from support import WAIT, Background, run, unraisable
 
 import carrick
 from carrick._message import _Options
@@ -403,3 +404,54 @@ def test_the_typed_options_are_those_of_the_extension() -> None:
     keywords = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY}
     assert keywords == set(_Options.__annotations__)
     assert all(p.default is not ... for p in parameters)
+
+
+def test_room_for_descriptors_is_made_before_anybody_connects() -> None:
+    told = run(
+        """
+        import resource, socket
+        import carrick, carrick.multiprocessing.connection
+
+        def room():
+            with open("/proc/self/status", encoding="ascii") as status:
+                [size] = [int(line.split()[1]) for line in status if line.startswith("FDSize")]
+            return size
+
+        most = min(5000, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        before = room()
+        with carrick.MessageServer(("127.0.0.1", 0), lambda request: request.body) as server:
+            with carrick.multiprocessing.connection.Client(server.address) as client:
+                client.send_bytes(b"word")
+                assert client.recv_bytes() == b"word"
+                made = room()
+                assert made >= most > before, (before, made, most)
+                clients = [socket.create_connection(server.address) for _ in range(most // 2 - 50)]
+                assert room() == made
+                for one in clients:
+                    one.close()
+        """
+    )
+    assert told == ""
+
+
+def test_the_backlog_is_as_long_as_the_system_allows() -> None:
+    with open("/proc/sys/net/core/somaxconn", encoding="ascii") as file:
+        allowed = min(4096, int(file.read()))
+    listening = carrick.MessageServer(("127.0.0.1", 0), upper)
+    clients = []
+    try:
+        for _ in range(min(allowed, 2000)):
+            client = socket.socket()
+            client.setblocking(False)
+            client.connect_ex(listening.address)
+            clients.append(client)
+        poller = select.poll()
+        for client in clients:
+            poller.register(client, select.POLLOUT)
+        # Each is connected although nobody accepts.
+        assert len(poller.poll(WAIT * 1000)) == len(clients)
+    finally:
+        for client in clients:
+            client.close()
+        listening.shutdown()

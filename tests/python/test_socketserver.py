@@ -321,11 +321,28 @@ def test_a_server_can_serve_again() -> None:
         server.server_close()
 
 
-def test_serving_twice_at_a_time_is_refused() -> None:
-    with serving(socketserver.ThreadingTCPServer(ADDRESS, Echo)) as server:
-        assert ask(server) == b"HELLO\n"
-        with pytest.raises(RuntimeError, match="serving already"):
-            server.serve_forever()
+@pytest.mark.parametrize("name", STREAM)
+def test_several_threads_may_serve_one_server_and_shutdown_stops_them_all(name: str, scratch: Path) -> None:
+    with made(name, Echo, scratch) as server:
+        others = [Background(server.serve_forever) for _ in range(3)]
+        assert [ask(server) for _ in range(8)] == [b"HELLO\n"] * 8
+        server.shutdown(WAIT)
+        for other in others:
+            other.result()
+
+
+def test_a_handler_cannot_serve_its_own_server() -> None:
+    raised: list[Any] = []
+
+    class Nested(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with pytest.raises(RuntimeError, match="serving already") as caught:
+                self.server.serve_forever()  # type: ignore[attr-defined]
+            raised.append(caught.value)
+
+    with serving(socketserver.TCPServer(ADDRESS, Nested)) as server:
+        assert ask(server) == b""
+    assert raised
 
 
 def test_shutdown_from_a_handler_does_not_wait_for_itself() -> None:

@@ -11,7 +11,7 @@ use super::challenge::failed;
 use super::exchange::AuthOptions;
 use super::greeting::{Fed, Greeting};
 use crate::error::{Error, Kind, Result};
-use crate::net::{Address, Listener, Spin, Stream, accept_waiting, drive_accept};
+use crate::net::{Address, Listener, Spin, Stream, Waker};
 use crate::sys::{Epoll, Event, Interest};
 use crate::time::Deadline;
 use std::collections::BTreeMap;
@@ -79,6 +79,8 @@ struct Guest {
     greeting: Greeting,
     /// The start of a message that is not complete.
     have: Vec<u8>,
+    /// Whether it has said anything at all: a probe of the port, or of a load balancer, does not.
+    heard: bool,
     expires: Option<Instant>,
 }
 
@@ -107,25 +109,34 @@ impl Gate {
 
     /// Takes the next connection that has proved itself, and the address it comes from.
     ///
-    /// A client that says nothing until its handshake's deadline is closed, and nobody hears of it.
+    /// A client that says nothing until its handshake's deadline, or that hangs up before it has said anything, is
+    /// closed, and nobody hears of it.
     ///
     /// # Errors
-    /// `AuthFailed`: a client has another key, broke the exchange or hung up; the next call goes on with the
-    /// others. `Timeout`, `WouldBlock`, `Closed`, `Interrupted`, `Os` as [`Listener::accept`].
+    /// `AuthFailed`: a client has another key, broke the exchange or hung up in the middle of it; the next call
+    /// goes on with the others. `Timeout`, `WouldBlock`, `Closed`, `Interrupted`, `Os` as [`Listener::accept`].
     pub fn accept(&self, listener: &Listener, deadline: Deadline) -> Result<(Stream, Address)> {
         self.run(deadline, |lobby, spin, until| {
-            listener.drive(lobby.epoll.as_raw_fd(), spin, until, |fd| lobby.turn(fd, &self.options))
+            listener.drive(lobby.epoll.as_raw_fd(), spin, until, |fd| {
+                lobby.turn(|| listener.accept_waiting(fd), &self.options)
+            })
         })
     }
 
-    /// Like [`accept`](Self::accept), from a listening socket that somebody else owns.
+    /// Like [`accept`](Self::accept), from a listening socket that somebody else owns, until `waker` is set.
     ///
     /// # Errors
-    /// As [`accept`](Self::accept), less `Closed`.
-    pub fn accept_from(&self, listener: BorrowedFd<'_>, deadline: Deadline) -> Result<(Stream, Address)> {
+    /// As [`accept`](Self::accept); `Closed` is that the waker is set.
+    pub fn accept_from(
+        &self,
+        listener: BorrowedFd<'_>,
+        waker: &Waker,
+        deadline: Deadline,
+    ) -> Result<(Stream, Address)> {
         self.run(deadline, |lobby, spin, until| {
-            let also = lobby.epoll.as_raw_fd();
-            drive_accept(listener, also, spin, until, |fd| lobby.turn(fd, &self.options))
+            waker.drive(listener, Some(lobby.epoll.as_raw_fd()), spin, until, |fd| {
+                lobby.turn(|| waker.accept_waiting(fd), &self.options)
+            })
         })
     }
 
@@ -179,7 +190,11 @@ impl Lobby {
     }
 
     /// Looks after the guests, then lets new ones in; `WouldBlock` when nobody is through.
-    fn turn(&self, listener: BorrowedFd<'_>, options: &AuthOptions) -> io::Result<Turn> {
+    fn turn(
+        &self,
+        accept: impl Fn() -> io::Result<(Stream, Address)>,
+        options: &AuthOptions,
+    ) -> io::Result<Turn> {
         let mut event = [Event::EMPTY];
         while self.epoll.wait(&mut event, Deadline::NOW)? > 0 {
             let [event] = event;
@@ -195,13 +210,15 @@ impl Lobby {
                 }
                 Err(error) => {
                     self.dismiss(&guest);
-                    return Ok(Turn::Refused(error));
+                    if guest.heard {
+                        return Ok(Turn::Refused(error));
+                    }
                 }
             }
         }
         let mut admitted = false;
         loop {
-            match accept_waiting(listener) {
+            match accept() {
                 Ok((stream, address)) => self.admit(stream, address, options)?,
                 Err(_) if admitted => return Ok(Turn::Admitted),
                 Err(error) => return Err(error),
@@ -236,7 +253,9 @@ impl Lobby {
         {
             self.dismiss(&oldest);
         }
-        guests.waiting.insert(number, Guest { stream, address, greeting, have: Vec::new(), expires });
+        guests
+            .waiting
+            .insert(number, Guest { stream, address, greeting, have: Vec::new(), heard: false, expires });
         Ok(())
     }
 }
@@ -277,7 +296,10 @@ impl Guest {
         self.have.truncate(have + *read.as_ref().unwrap_or(&0));
         match read {
             Ok(0) => Err(failed("authenticate", "the peer closed the connection")),
-            Ok(_) => Ok(true),
+            Ok(_) => {
+                self.heard = true;
+                Ok(true)
+            }
             Err(error) if error.kind() == Kind::WouldBlock => Ok(false),
             Err(error) => Err(failed("authenticate", &error.to_string())),
         }

@@ -2,8 +2,8 @@
 //! A descriptor that several threads use and one may close at any time.
 //!
 //! # State
-//! `users` counts the calls inside, and its top bit says closed. Closing sets the bit and wakes whoever
-//! sleeps; the last call to leave (or close itself, if none is inside) closes the descriptor, so its
+//! The low half of `users` counts the calls inside, and its top bit says closed. Closing sets the bit and wakes
+//! whoever sleeps; the last call to leave (or close itself, if none is inside) closes the descriptor, so its
 //! number is never recycled under a running call. A call that starts after the bit is set gets `Closed`.
 //!
 //! # Waking the sleepers
@@ -11,21 +11,38 @@
 //! which makes it ready. A descriptor that came from elsewhere may be shared with other processes, where a
 //! shutdown would cut them off too: there each sleeper also polls an eventfd, made when the first one goes
 //! to sleep.
+//!
+//! # Fork
+//! The high half of `users` is the process's generation (`sys::generation`). The child of a fork has none of
+//! the threads that were inside, so its first call begins to count anew; and to the child the descriptor is
+//! shared, whoever made it.
 
 #![forbid(unsafe_code)]
 
 use super::spin::Spin;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
-use crate::sys::{self, Interest, PollSlot, Wake};
+use crate::sys::{self, Interest, OwnWake, PollSlot};
 use crate::time::Deadline;
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-const CLOSED: u32 = 1 << 31;
+const CLOSED: u64 = 1 << 31;
+/// What detaching counts as, so that the descriptor is not closed.
+const DETACHED: u64 = 1 << 30;
+
+/// The generation of this process, in the half of `users` where it stands.
+fn mine() -> u64 {
+    sys::generation() << 32
+}
+
+/// `users` as this process counts them.
+fn counted(users: u64) -> u64 {
+    if users >> 32 << 32 == mine() { users } else { mine() | (users & (CLOSED | DETACHED)) }
+}
 
 /// Who else may hold the file behind the descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +56,11 @@ pub(crate) enum Sharing {
 #[derive(Debug)]
 pub(crate) struct Handle {
     fd: RawFd,
-    users: AtomicU32,
+    users: AtomicU64,
+    /// Of the process that made the handle.
+    born: u64,
     sharing: Sharing,
-    waker: OnceLock<Wake>,
+    waker: OnceLock<OwnWake>,
     pub(crate) reading: Spin,
     pub(crate) writing: Spin,
     // ORDER traffic: counters that guard no memory.
@@ -50,31 +69,41 @@ pub(crate) struct Handle {
 }
 
 /// A call that is inside the handle; the descriptor stays open until it is dropped.
-pub(crate) struct Inside<'a>(&'a Handle);
+pub(crate) struct Inside<'a> {
+    handle: &'a Handle,
+    /// Of the process that it was counted in.
+    generation: u64,
+}
 
 impl Inside<'_> {
     pub(crate) fn fd(&self) -> RawFd {
-        self.0.fd
+        self.handle.fd
     }
 
     pub(crate) fn borrow(&self) -> BorrowedFd<'_> {
-        sys::lend_fd(self.0.fd)
+        sys::lend_fd(self.handle.fd)
     }
 }
 
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        if self.0.users.fetch_sub(1, Ordering::SeqCst) == CLOSED + 1 {
-            sys::close_fd(self.0.fd);
+        // A signal handler may have forked in the middle of the call, and another call begun to count anew.
+        let left = self.handle.users.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |users| {
+            (users >> 32 << 32 == self.generation).then(|| users - 1)
+        });
+        if left.is_ok_and(|users| users & 0xffff_ffff == CLOSED + 1) {
+            sys::close_fd(self.handle.fd);
         }
     }
 }
 
 impl Handle {
     pub(crate) fn new(fd: OwnedFd, sharing: Sharing) -> Self {
+        sys::watch_forks();
         Self {
             fd: fd.into_raw_fd(),
-            users: AtomicU32::new(0),
+            users: AtomicU64::new(mine()),
+            born: mine(),
             sharing,
             waker: OnceLock::new(),
             reading: Spin::default(),
@@ -86,10 +115,10 @@ impl Handle {
 
     pub(crate) fn enter(&self, operation: &'static str) -> Result<Inside<'_>> {
         let entered = self.users.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |users| {
-            (users & CLOSED == 0).then_some(users + 1)
+            (users & CLOSED == 0).then(|| counted(users) + 1)
         });
         match entered {
-            Ok(_) => Ok(Inside(self)),
+            Ok(_) => Ok(Inside { handle: self, generation: mine() }),
             Err(_) => Err(Error::new(Kind::Closed, operation)),
         }
     }
@@ -106,8 +135,14 @@ impl Handle {
         (self.received.load(Ordering::Relaxed), self.sent.load(Ordering::Relaxed))
     }
 
+    /// Whether no other process has the file: this one made it, and is no child of that one.
     pub(crate) fn is_own(&self) -> bool {
-        self.sharing == Sharing::Own
+        self.sharing == Sharing::Own && self.born == mine()
+    }
+
+    /// Whether the descriptor came from elsewhere, so that its flags are not ours.
+    pub(crate) fn is_given(&self) -> bool {
+        self.sharing == Sharing::Shared
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -121,8 +156,8 @@ impl Handle {
         if self.users.fetch_or(CLOSED, Ordering::SeqCst) & CLOSED != 0 {
             return false;
         }
-        if self.sharing == Sharing::Own {
-            if self.users.load(Ordering::SeqCst) != CLOSED + 1 {
+        if self.is_own() {
+            if self.users.load(Ordering::SeqCst) & 0xffff_ffff != CLOSED + 1 {
                 sys::shutdown_both(self.fd);
             }
         } else if let Some(waker) = self.waker.get() {
@@ -135,7 +170,9 @@ impl Handle {
     /// Gives up the descriptor without closing it; the handle is closed from here on.
     pub(crate) fn detach(&self) -> Result<RawFd> {
         self.users
-            .compare_exchange(0, CLOSED + (1 << 30), Ordering::SeqCst, Ordering::SeqCst)
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |users| {
+                (counted(users) == mine()).then(|| mine() | CLOSED | DETACHED)
+            })
             .map(|_| self.fd)
             .map_err(|users| {
                 let kind = if users & CLOSED == 0 { Kind::State } else { Kind::Closed };
@@ -175,13 +212,13 @@ impl Handle {
     }
 
     pub(super) fn sleep_waker(&self) -> io::Result<Option<RawFd>> {
-        if self.sharing == Sharing::Own {
+        if self.is_own() {
             return Ok(None);
         }
         if let Some(waker) = self.waker.get() {
             return Ok(Some(waker.fd()));
         }
-        let made = Wake::new()?;
+        let made = OwnWake::new()?;
         let waker = self.waker.get_or_init(|| made);
         Ok(Some(waker.fd()))
     }

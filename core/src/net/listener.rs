@@ -5,10 +5,11 @@
 use super::addr::Address;
 use super::handle::{Handle, Sharing, Waiter, drive};
 use super::options::{sealed, with_handle};
+use super::readiness::accept_shared;
 use super::spin::Spin;
 use super::stream::{Stream, describe};
 use crate::error::{Error, Kind, Result};
-use crate::sys::{self, Interest};
+use crate::sys::{self, Berths, Interest};
 use crate::time::Deadline;
 use socket2::{SockAddr, SockRef, Socket, Type};
 use std::io;
@@ -40,7 +41,7 @@ pub struct ListenOptions {
 
 impl Default for ListenOptions {
     fn default() -> Self {
-        Self { backlog: 1024, reuse_address: true, reuse_port: false, only_v6: true }
+        Self { backlog: 4096, reuse_address: true, reuse_port: false, only_v6: true }
     }
 }
 
@@ -58,6 +59,8 @@ struct Inner {
     handle: Handle,
     tcp: bool,
     path: Option<BoundPath>,
+    /// Threads that sleep in accept, where the socket is somebody else's and may block.
+    berths: Arc<Berths>,
 }
 
 /// The file of a Unix socket, to be removed by the process that made it if it is still the same file.
@@ -107,19 +110,23 @@ impl Listener {
         socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX)).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         let handle = Handle::new(socket.into(), Sharing::Own);
-        Ok(Self { inner: Arc::new(Inner { handle, tcp: address.is_ip(), path: BoundPath::of(address) }) })
+        let path = BoundPath::of(address);
+        Ok(Self { inner: Arc::new(Inner { handle, tcp: address.is_ip(), path, berths: Arc::default() }) })
     }
 
-    /// Adopts a listening socket, for example one passed by a service manager. It is made non-blocking.
+    /// Adopts a listening socket, for example one passed by a service manager. Whether it blocks is left as it is, since
+    /// others may have it, too. On one that blocks, a call whose connection another process has just taken goes
+    /// on waiting past its deadline; a close or a stop still ends it (with SIGURG, of which carrick has a
+    /// handler from then on that does nothing, if the program has none).
     ///
     /// # Errors
     /// `Os` with EBADF or ENOTSOCK.
     pub fn from_fd(fd: OwnedFd) -> Result<Self> {
         let failed = |e: io::Error| Error::from_io(&e, "adopt listener");
         let name = SockRef::from(&fd).local_addr().map_err(failed)?;
-        SockRef::from(&fd).set_nonblocking(true).map_err(failed)?;
         let tcp = name.is_ipv4() || name.is_ipv6();
-        Ok(Self { inner: Arc::new(Inner { handle: Handle::new(fd, Sharing::Shared), tcp, path: None }) })
+        let handle = Handle::new(fd, Sharing::Shared);
+        Ok(Self { inner: Arc::new(Inner { handle, tcp, path: None, berths: Arc::default() }) })
     }
 
     /// Takes the next connection and the address it comes from.
@@ -130,7 +137,9 @@ impl Listener {
     /// `Timeout`, `WouldBlock` (only with [`Deadline::NOW`]), `Closed`, `Interrupted`, `Os` (EMFILE: no
     /// descriptors are left; the connection stays in the queue).
     pub fn accept(&self, deadline: Deadline) -> Result<(Stream, Address)> {
-        let (fd, address) = self.inner.handle.drive("accept", Interest::Read, deadline, accept_one)?;
+        let stop = || self.inner.handle.is_closed();
+        let (fd, address) =
+            self.inner.handle.drive("accept", Interest::Read, deadline, |fd| self.inner.accept(fd, stop))?;
         Ok((Stream::own(fd, self.inner.tcp), Address::from_sock_addr(&address)))
     }
 
@@ -150,7 +159,8 @@ impl Listener {
             may_block: None,
             closed: || stop() || self.inner.handle.is_closed(),
         };
-        let (fd, address) = drive(&waiter, "accept", Interest::Read, deadline, &mut accept_one)?;
+        let mut attempt = |fd| self.inner.accept(fd, || stop() || self.inner.handle.is_closed());
+        let (fd, address) = drive(&waiter, "accept", Interest::Read, deadline, &mut attempt)?;
         Ok((Stream::own(fd, self.inner.tcp), Address::from_sock_addr(&address)))
     }
 
@@ -175,6 +185,12 @@ impl Listener {
         if self.inner.handle.is_closed() { Err(Error::new(Kind::Closed, "accept")) } else { result }
     }
 
+    /// A connection that waits to be accepted; `WouldBlock` when there is none.
+    pub(crate) fn accept_waiting(&self, fd: BorrowedFd<'_>) -> io::Result<(Stream, Address)> {
+        let (fd, address) = self.inner.accept(fd.as_raw_fd(), || self.inner.handle.is_closed())?;
+        Ok((Stream::own(fd, self.inner.tcp), Address::from_sock_addr(&address)))
+    }
+
     /// Leaves the socket to the process this one was forked from: this copy is closed without a trace.
     pub(crate) fn forget(&self) {
         if let Ok(fd) = self.inner.handle.detach() {
@@ -191,12 +207,22 @@ impl Listener {
             .map(|a| Address::from_sock_addr(&a))
     }
 
+    /// Threads that sleep in accept.
+    pub(crate) fn berths(&self) -> Arc<Berths> {
+        Arc::clone(&self.inner.berths)
+    }
+
     /// Stops listening, for all clones; accepts that wait end with `Closed`.
     pub fn close(&self) {
-        if self.inner.handle.close()
-            && let Some(path) = &self.inner.path
-        {
+        if !self.inner.handle.close() {
+            return;
+        }
+        if let Some(path) = &self.inner.path {
             path.remove();
+        }
+        // Again for a thread that was just about to sleep.
+        while self.inner.berths.wake() {
+            sys::yield_now();
         }
     }
 
@@ -206,6 +232,12 @@ impl Listener {
     /// `Closed`.
     pub fn fd(&self) -> Result<RawFd> {
         Ok(self.inner.handle.enter("get descriptor")?.borrow().as_raw_fd())
+    }
+}
+
+impl Inner {
+    fn accept(&self, fd: RawFd, stop: impl Fn() -> bool) -> io::Result<(OwnedFd, SockAddr)> {
+        if self.handle.is_given() { accept_shared(fd, &self.berths, stop) } else { accept_one(fd) }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::{self, Sleeper};
-use crate::sys::{self, Epoll, Event, Interest, PollSlot, Wake};
+use crate::sys::{self, Epoll, Event, Interest, OwnWake, PollSlot};
 use crate::time::Deadline;
 use std::collections::HashMap;
 use std::io;
@@ -54,7 +54,9 @@ const WAKE_TOKEN: u64 = u64::MAX;
 #[derive(Debug)]
 pub struct Poller {
     epoll: Epoll,
-    wake: Wake,
+    wake: OwnWake,
+    /// Of the process that made it.
+    generation: u64,
     watched: Mutex<HashMap<RawFd, u64>>,
 }
 
@@ -74,15 +76,23 @@ impl Poller {
     /// `Os` when no descriptors are left.
     pub fn new() -> Result<Self> {
         let failed = |e: io::Error| Error::from_io(&e, "make poller");
-        let (epoll, wake) = (Epoll::new().map_err(failed)?, Wake::new().map_err(failed)?);
+        let (epoll, wake) = (Epoll::new().map_err(failed)?, OwnWake::new().map_err(failed)?);
         epoll.add(wake.fd(), WAKE_TOKEN, Interest::Read, false).map_err(failed)?;
-        Ok(Self { epoll, wake, watched: Mutex::default() })
+        Ok(Self { epoll, wake, generation: sys::generation(), watched: Mutex::default() })
+    }
+
+    /// A child of fork shares the kernel's set with its parent, and would change what that one watches.
+    fn check(&self, operation: &'static str) -> Result<()> {
+        if self.generation == sys::generation() {
+            return Ok(());
+        }
+        Err(Error::with_detail(Kind::Forked, operation, "this poller is the parent's: make another"))
     }
 
     /// Watches `fd` and reports it as `token`.
     ///
     /// # Errors
-    /// `Invalid` when the token is 2^64 - 1, `Os` (EEXIST: watched already, EBADF, EPERM: a plain file).
+    /// `Forked` in a child of the process that made the poller, here and below; `Invalid` when the token is 2^64 - 1, `Os` (EEXIST: watched already, EBADF, EPERM: a plain file).
     pub fn add(&self, fd: RawFd, token: u64, readiness: Readiness) -> Result<()> {
         if token == WAKE_TOKEN {
             return Err(Error::with_detail(
@@ -91,6 +101,7 @@ impl Poller {
                 "token 2^64 - 1 is taken: use a smaller one",
             ));
         }
+        self.check("watch")?;
         self.epoll.add(fd, token, interest(readiness), false).map_err(|e| Error::from_io(&e, "watch"))?;
         self.lock().insert(fd, token);
         Ok(())
@@ -101,6 +112,7 @@ impl Poller {
     /// # Errors
     /// `Os` (ENOENT: not watched).
     pub fn modify(&self, fd: RawFd, readiness: Readiness) -> Result<()> {
+        self.check("change watch")?;
         let not_watched = || Error::from_os(libc::ENOENT, "change watch");
         let token = *self.lock().get(&fd).ok_or_else(not_watched)?;
         self.epoll
@@ -113,6 +125,7 @@ impl Poller {
     /// # Errors
     /// `Os` (ENOENT: not watched).
     pub fn remove(&self, fd: RawFd) -> Result<()> {
+        self.check("stop watching")?;
         if self.lock().remove(&fd).is_none() {
             return Err(Error::from_os(libc::ENOENT, "stop watching"));
         }
@@ -126,6 +139,7 @@ impl Poller {
     /// `Interrupted`, `Os`.
     pub fn wait(&self, most: usize, deadline: Deadline) -> Result<Vec<Ready>> {
         const OPERATION: &str = "poll";
+        self.check(OPERATION)?;
         let mut events = vec![Event::EMPTY; most.clamp(1, 4096)];
         let sleeper = if deadline.is_now() { None } else { Some(Sleeper::prepare(OPERATION)?) };
         loop {

@@ -4,7 +4,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::net::Address;
-use crate::sys::{self, Wake};
+use crate::sys::{self, Berths, OwnWake};
 use crate::time::Deadline;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -81,6 +81,9 @@ pub(crate) fn add(counter: &AtomicU64, n: u64) {
     counter.fetch_add(n, Ordering::Relaxed);
 }
 
+/// How long a thread that was woken may take before it is woken again: it may just have been about to sleep.
+const ROUSE: Duration = Duration::from_millis(10);
+
 const RUNNING: u8 = 0;
 const DRAINING: u8 = 1;
 const ABORTING: u8 = 2;
@@ -88,13 +91,18 @@ const ABORTING: u8 = 2;
 #[derive(Debug)]
 pub(crate) struct Control {
     phase: AtomicU8,
-    wake: Wake,
+    wake: OwnWake,
+    /// Where threads of the server may sleep although `wake` is readable.
+    berths: Arc<Berths>,
     pub(crate) counters: Counters,
-    serving: AtomicBool,
+    /// The generation of the process that serves, or has served, plus 1; 0 is none. A child of fork that finds another's
+    /// there serves nothing, and leaves alone what its parent's threads use.
+    serving: AtomicU64,
     /// When what is left is cut off; set by whoever notices the stop first.
     cut: Mutex<Option<Deadline>>,
+    over: AtomicBool,
     /// Readable once serving has ended.
-    ended: Wake,
+    ended: OwnWake,
     drain: Duration,
     address: Address,
 }
@@ -105,19 +113,23 @@ pub(crate) struct Serving(Arc<Control>);
 impl Drop for Serving {
     fn drop(&mut self) {
         self.0.phase.fetch_max(DRAINING, Ordering::SeqCst);
+        self.0.over.store(true, Ordering::SeqCst);
         self.0.ended.set();
     }
 }
 
 impl Control {
-    pub(crate) fn new(address: Address, drain: Duration) -> Result<Self> {
+    pub(crate) fn new(address: Address, berths: Arc<Berths>, drain: Duration) -> Result<Self> {
+        let wake = || OwnWake::new().map_err(|e| Error::from_io(&e, "make server"));
         Ok(Self {
             phase: AtomicU8::new(RUNNING),
-            wake: Wake::new().map_err(|e| Error::from_io(&e, "make server"))?,
+            wake: wake()?,
+            berths,
             counters: Counters::default(),
-            serving: AtomicBool::new(false),
+            serving: AtomicU64::new(0),
             cut: Mutex::default(),
-            ended: Wake::new().map_err(|e| Error::from_io(&e, "make server"))?,
+            over: AtomicBool::new(false),
+            ended: wake()?,
             drain,
             address,
         })
@@ -139,7 +151,8 @@ impl Control {
     /// Marks the start of serving; it can be done once. Serving has ended when what this returns is dropped,
     /// however serving was left: who waits for the end must not wait for ever.
     pub(crate) fn begin(self: &Arc<Self>) -> Result<Serving> {
-        if self.serving.swap(true, Ordering::SeqCst) {
+        let mine = sys::generation() + 1;
+        if self.serving.compare_exchange(0, mine, Ordering::SeqCst, Ordering::SeqCst).is_err() {
             return Err(Error::with_detail(
                 Kind::State,
                 "serve",
@@ -147,6 +160,23 @@ impl Control {
             ));
         }
         Ok(Serving(Arc::clone(self)))
+    }
+
+    /// Whether this is a child of fork of the process that serves: a handler has forked, and the child has come back
+    /// from it. It has none of the server's other threads, and what they held when it was made stays held.
+    pub(crate) fn is_forked(&self) -> bool {
+        // ORDER server-generation: a process sees its own.
+        self.serving.load(Ordering::Relaxed) != sys::generation() + 1
+    }
+
+    /// Wakes threads that sleep where no descriptor wakes them, if the server is to stop; true when there was one.
+    pub(crate) fn rouse(&self) -> bool {
+        self.stopping() && self.berths.wake()
+    }
+
+    fn is_over(&self) -> bool {
+        // Of the process that a child was forked from, the child cannot know.
+        self.over.load(Ordering::SeqCst) || (self.serving.load(Ordering::SeqCst) != 0 && self.is_forked())
     }
 
     /// Until when running handlers may go on.
@@ -164,10 +194,14 @@ impl Control {
     fn stop(&self, phase: u8) {
         self.phase.fetch_max(phase, Ordering::SeqCst);
         self.wake.set();
+        self.berths.wake();
     }
 }
 
 /// Stops a server and reads its statistics, from any thread. Clones are of the same server.
+///
+/// In the child of a fork it is of a server that does not serve there: nothing that it does reaches the parent's,
+/// and there is nothing to wait for.
 #[derive(Clone, Debug)]
 pub struct ServerHandle {
     pub(crate) control: Arc<Control>,
@@ -223,7 +257,18 @@ impl ServerHandle {
     }
 
     fn ended(&self, deadline: Deadline) -> Result<bool> {
-        crate::net::readable(sys::lend_fd(self.control.ended.fd()), deadline)
+        loop {
+            if self.control.is_over() {
+                return Ok(true);
+            }
+            let again = self.control.rouse().then(|| Deadline::after(ROUSE).min(deadline));
+            if crate::net::readable(sys::lend_fd(self.control.ended.fd()), again.unwrap_or(deadline))? {
+                return Ok(true);
+            }
+            if again.is_none() || deadline.expired() {
+                return Ok(false);
+            }
+        }
     }
 
     /// Whether the server is to stop or has stopped.

@@ -116,6 +116,10 @@ impl<S: Source> Relief for Crew<S> {
 impl<S: Source> Crew<S> {
     /// Takes the lead from the job with this ticket, if it still has it.
     fn give_up(&self, ticket: u64) -> bool {
+        if self.control.is_forked() {
+            // There is nobody to take it, and the roster's lock may be held for ever.
+            return false;
+        }
         let next = (ticket | BUSY) + 1;
         let taken = self.lead.compare_exchange(ticket, next, Ordering::SeqCst, Ordering::SeqCst).is_ok();
         if taken {
@@ -166,6 +170,7 @@ impl<S: Source> Crew<S> {
             if left.is_zero() {
                 return false;
             }
+            self.control.rouse();
             // Asked again every so often: an abort may shorten the wait.
             let slice = left.min(Duration::from_millis(50));
             roster = self.left.wait_timeout(roster, slice).unwrap_or_else(PoisonError::into_inner).0;
@@ -173,12 +178,13 @@ impl<S: Source> Crew<S> {
         true
     }
 
-    /// Waits a little longer for workers whose connections have been closed.
-    pub(crate) fn linger(&self, deadline: Deadline) -> bool {
+    /// Waits a little longer for workers whose connections have been closed, but not for those that `excused`
+    /// counts. Returns whether all have left.
+    pub(crate) fn linger(&self, deadline: Deadline, excused: impl Fn() -> usize) -> bool {
         let mut roster = self.lock();
         while roster.workers > 0 {
             let left = deadline.remaining().unwrap_or(IDLE);
-            if left.is_zero() {
+            if left.is_zero() || roster.workers <= excused() {
                 return false;
             }
             roster = self.left.wait_timeout(roster, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -292,11 +298,16 @@ impl<S: Source> Crew<S> {
         blocking::join(Arc::<Self>::clone(&self));
         let mut worker = S::Worker::default();
         while self.follow() && self.lead_on(&mut worker) {}
+        blocking::leave();
+        if self.control.is_forked() {
+            // A handler has forked and come back in the child, where the server does not serve.
+            std::mem::forget(self);
+            return;
+        }
         drop(worker);
         let (roster, left) = (Arc::clone(&self.roster), Arc::clone(&self.left));
         let monitor = self.monitor.get().cloned();
         // Who waits for the crew to end finds its descriptors closed and its handler dropped.
-        blocking::leave();
         drop(self);
         roster.lock().unwrap_or_else(PoisonError::into_inner).workers -= 1;
         left.notify_all();
@@ -318,12 +329,15 @@ impl<S: Source> Crew<S> {
             self.lead.store(ticket, Ordering::SeqCst);
             if self.eager() && S::may_block(&job) {
                 self.run_eagerly(job, ticket, worker);
-                return true;
+                return !self.control.is_forked();
             }
             if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
                 self.unpark_monitor();
             }
             blocking::run(ticket, || self.source.run(job, &self.control, worker));
+            if self.control.is_forked() {
+                return false;
+            }
             let kept = self.lead.compare_exchange(ticket, ticket - BUSY, Ordering::SeqCst, Ordering::SeqCst);
             if kept.is_err() {
                 return true;

@@ -79,7 +79,7 @@ impl DatagramServer {
             ));
         }
         let socket = Datagram::bind(address)?;
-        let control = Arc::new(Control::new(socket.local_address()?, options.drain)?);
+        let control = Arc::new(Control::new(socket.local_address()?, Arc::default(), options.drain)?);
         Ok(Self { socket, options, control })
     }
 
@@ -122,7 +122,11 @@ impl DatagramServer {
             add(&counters.requests, 1);
             add(&counters.bytes_received, length as u64);
             let data = buf.get(..length).unwrap_or_default();
-            if let Some(Some(reply)) = run_counted(counters, || handler.handle(data, &peer)) {
+            let handled = run_counted(counters, || handler.handle(data, &peer));
+            if control.is_forked() {
+                break;
+            }
+            if let Some(Some(reply)) = handled {
                 match self.socket.send_to(&reply, &peer, Deadline::after(Duration::from_secs(1))) {
                     Ok(()) => add(&counters.bytes_sent, reply.len() as u64),
                     Err(_) => add(&counters.failures, 1),

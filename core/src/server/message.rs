@@ -16,7 +16,7 @@ use crate::auth::AuthOptions;
 use crate::error::{Error, Kind, Result};
 use crate::frame::Format;
 use crate::net::{Address, ListenOptions, Listener, Spin};
-use crate::sys::{Epoll, Event, Interest, Wake};
+use crate::sys::{self, Epoll, Event, Interest, OwnWake};
 use crate::time::Deadline;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,6 +26,8 @@ const LISTENER: u64 = u64::MAX;
 const WAKE: u64 = u64::MAX - 1;
 /// Only ends the leader's wait, so that it sees a new alarm. No connection has this number.
 const NUDGE: u64 = u64::MAX - 2;
+/// The most descriptors that room is made for in advance: where there are more, there is time for it.
+const DESCRIPTORS: usize = 1 << 16;
 /// Connections accepted before those that are open have their turn.
 const ACCEPT_BATCH: usize = 64;
 /// How long accept rests after it failed for want of descriptors or memory.
@@ -157,7 +159,7 @@ impl MessageServer {
         if let Some(auth) = &options.auth {
             auth.check()?;
         }
-        let control = Arc::new(Control::new(listener.local_address()?, options.drain)?);
+        let control = Arc::new(Control::new(listener.local_address()?, listener.berths(), options.drain)?);
         Ok(Self { listener, options, control })
     }
 
@@ -185,6 +187,7 @@ impl MessageServer {
         let _serving = self.control.begin()?;
         let (epoll, nudge) = self.watch()?;
         let limit = self.options.max_threads;
+        sys::reserve_descriptors(self.options.max_connections.min(DESCRIPTORS));
         let source = Events {
             epoll,
             listener: self.listener,
@@ -210,7 +213,7 @@ impl MessageServer {
             crew.source.drop_peer(&peer, &self.control);
         }
         if !ended {
-            ended = crew.linger(Deadline::after(Duration::from_millis(500)));
+            ended = crew.linger(Deadline::after(Duration::from_millis(500)), || 0);
         }
         if ended {
             Ok(())
@@ -219,9 +222,9 @@ impl MessageServer {
         }
     }
 
-    fn watch(&self) -> Result<(Epoll, Wake)> {
+    fn watch(&self) -> Result<(Epoll, OwnWake)> {
         let failed = |e: std::io::Error| Error::from_io(&e, "serve");
-        let (epoll, nudge) = (Epoll::new().map_err(failed)?, Wake::new().map_err(failed)?);
+        let (epoll, nudge) = (Epoll::new().map_err(failed)?, OwnWake::new().map_err(failed)?);
         epoll.add(self.listener.fd()?, LISTENER, Interest::Read, true).map_err(failed)?;
         epoll.add(self.control.wake_fd(), WAKE, Interest::Read, true).map_err(failed)?;
         epoll.add(nudge.fd(), NUDGE, Interest::Read, true).map_err(failed)?;
@@ -239,7 +242,7 @@ struct Events<H> {
     alarms: Mutex<Alarms>,
     waiting: Mutex<Backlog>,
     spin: Spin,
-    nudge: Wake,
+    nudge: OwnWake,
     acceptor: Claim,
     /// Whether the listener is watched; held while that changes, after `peers` where both are.
     accepting: Mutex<bool>,
@@ -395,6 +398,10 @@ impl<H: MessageHandler> Events<H> {
         }
         let server = Server { options: &self.options, handler: &self.handler, control };
         let (fate, alarm) = peer.turn(&server, scratch, ended);
+        if control.is_forked() {
+            // What watches the connection, and the locks, are the parent's.
+            return;
+        }
         // A closed connection stays claimed, so that no late event takes it up again.
         if fate == Fate::Close && peer.is_greeting() {
             add(&control.counters.auth_failures, 1);

@@ -447,6 +447,11 @@ impl Peer {
                 *left = after;
                 requests += 1;
                 server.handler.handle(&mut request)?;
+                if server.control.is_forked() {
+                    // The reply is the parent's to send.
+                    request.output.clear();
+                    return Err(Error::new(Kind::Forked, "handle request"));
+                }
                 if request.close
                     || (request.output.len() > OUTPUT_STEP
                         && self.send_off(state, request.output, server.control).is_err())

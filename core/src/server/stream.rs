@@ -10,15 +10,19 @@ use crate::blocking::about_to_block;
 use crate::error::{Error, Kind, Result};
 use crate::frame::{Connection, Format};
 use crate::net::{Address, ListenOptions, Listener, Stream};
+use crate::sys;
 use crate::time::Deadline;
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 /// How long accept rests after it failed for want of descriptors or memory.
 const ACCEPT_REST: Duration = Duration::from_millis(20);
+
+/// The most descriptors that room is made for in advance.
+const DESCRIPTORS: usize = 1024;
 
 /// Where handlers run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,7 +166,7 @@ impl StreamServer {
         if let Some(auth) = &options.auth {
             auth.check()?;
         }
-        let control = Arc::new(Control::new(listener.local_address()?, options.drain)?);
+        let control = Arc::new(Control::new(listener.local_address()?, listener.berths(), options.drain)?);
         Ok(Self { listener, options, control })
     }
 
@@ -205,16 +209,18 @@ impl StreamServer {
             next: AtomicU64::new(0),
             accepting: Mutex::default(),
         };
+        sys::reserve_descriptors(limit.min(DESCRIPTORS));
         let crew = Crew::new(source, Arc::clone(&self.control), limit, self.options.overload, spawn);
         let mut ended = crew.serve();
-        // A descriptor that was lent to us is the caller's again when this returns, to make it blocking for one: by
-        // then nobody may be about to accept from it. The server is stopping, so whoever is leaves at once.
-        drop(crew.source.accepting());
+        // A descriptor that was lent to us is the caller's again when this returns: by then nobody may be about to
+        // accept from it. The server is stopping, so whoever is leaves at once.
+        crew.source.end_accepting(&self.control);
         crew.source.listener.close();
         if !ended {
-            crew.source.close_all();
-            // Also where no handler runs: a worker that was waiting takes a moment to leave.
-            ended = crew.linger(Deadline::after(Duration::from_millis(500)));
+            let taken = crew.source.close_all();
+            // Also where no handler runs: a worker that was waiting takes a moment to leave. Those whose connection was
+            // taken out of our hands take as long as they like.
+            ended = crew.linger(Deadline::after(Duration::from_millis(500)), || crew.source.count(&taken));
         }
         if ended {
             Ok(())
@@ -248,11 +254,29 @@ impl<H> Accepting<H> {
         self.accepting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Closes what handlers still have.
-    fn close_all(&self) {
-        for stream in self.open().values() {
+    /// Waits until nobody accepts.
+    fn end_accepting(&self, control: &Control) {
+        while self.accepting.try_lock().is_err_and(|e| matches!(e, TryLockError::WouldBlock)) {
+            control.rouse();
+            // A signal only makes this shorter.
+            let _ = sys::poll(&mut [], Deadline::after(Duration::from_millis(1)));
+        }
+    }
+
+    /// Closes what handlers still have; returns those that have taken it out of the server's hands.
+    fn close_all(&self) -> Vec<u64> {
+        let open = self.open();
+        let taken = open.iter().filter(|(_, stream)| stream.fd().is_err()).map(|(id, _)| *id).collect();
+        for stream in open.values() {
             stream.close();
         }
+        taken
+    }
+
+    /// How many of these handlers still run.
+    fn count(&self, handlers: &[u64]) -> usize {
+        let open = self.open();
+        handlers.iter().filter(|id| open.contains_key(id)).count()
     }
 }
 
@@ -267,8 +291,8 @@ pub(super) fn accept(listener: &Listener, control: &Control) -> Option<(Stream, 
             Err(e) if matches!(e.kind(), Kind::Closed | Kind::Interrupted) => return None,
             Err(_) => {
                 add(&control.counters.accept_failures, 1);
-                let _ = crate::sys::poll(
-                    &mut [crate::sys::PollSlot::new(control.wake_fd(), crate::sys::Interest::Read)],
+                let _ = sys::poll(
+                    &mut [sys::PollSlot::new(control.wake_fd(), sys::Interest::Read)],
                     Deadline::after(ACCEPT_REST),
                 );
             }
@@ -318,6 +342,9 @@ impl<H: StreamHandler> Source for Accepting<H> {
         self.open().insert(id, stream.clone());
         add(&control.counters.active, 1);
         attend(&stream, &peer, self.auth.as_ref(), &self.handler, control);
+        if control.is_forked() {
+            return;
+        }
         control.counters.active.fetch_sub(1, Ordering::Relaxed);
         self.open().remove(&id);
     }

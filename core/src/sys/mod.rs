@@ -11,10 +11,13 @@
 //! | `recv`, `recv_uninit`, `send_vectored`, `recv_from`, `send_to` | never (they are told not to) | no SIGPIPE | - |
 //! | `recv_waiting`, `send_waiting` | where the socket blocks | EINTR, unless the handler has SA_RESTART; no SIGPIPE | - |
 //! | `read_pipe`, `write_pipe` | never where the kernel can say so, else after a readiness check | no SIGPIPE when asked | - |
-//! | `accept` | as the listener's flags say; ours are non-blocking | - | close-on-exec |
+//! | `accept` | as the listener's flags say; ours are non-blocking | EINTR is reported | close-on-exec |
 //! | `poll` | until ready, deadline or signal | EINTR is reported | - |
 //! | `Epoll` | as `poll` | EINTR is reported | the child shares it: use it in one process |
 //! | `Wake` (eventfd) | never | `set` is safe in a signal handler | shared |
+//! | `OwnWake` | never | safe in a signal handler | the child has one of its own |
+//! | `Berths` | `sleep` as its call does, until `wake` | it has a handler for SIGURG, unless the program has one; `wake` is safe in a handler | the child finds them empty |
+//! | `reserve_descriptors` | never | - | - |
 //! | `fork_child`, `ProcessHandle` | `wait` until the child ends or deadline | EINTR is reported | - |
 //! | `message_pair`, `pipe`, `send_message`, `recv_message` | `recv_message` when asked to | EINTR is reported; no SIGPIPE | close-on-exec |
 //! | `fork_plain`, `add_extras`, `occupy` | never | what `add_extras` does is safe between fork and exec | - |

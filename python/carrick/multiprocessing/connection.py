@@ -51,14 +51,14 @@ class Connection(_standard.Connection):
 
     def __init__(self, handle: Any, readable: bool = True, writable: bool = True) -> None:
         super().__init__(handle, readable, writable)
-        self._is_socket = _carrick.is_socket(self._handle)
+        self._carrick_is_socket = _carrick.is_socket(self._handle)
 
     def send_bytes(self, buf: Any, offset: int = 0, size: int | None = None) -> None:
         """Send the bytes of a bytes-like object, or ``size`` of them from ``offset`` on, as one message."""
         if offset == 0 and size is None:
             self._check_closed()
             self._check_writable()
-            _send_bytes(self._handle, self._is_socket, buf)
+            _send_bytes(self._handle, self._carrick_is_socket, buf)
         else:
             super().send_bytes(buf, offset, size)
 
@@ -66,7 +66,7 @@ class Connection(_standard.Connection):
         """Send an object, pickled."""
         self._check_closed()
         self._check_writable()
-        _send_bytes(self._handle, self._is_socket, _ForkingPickler.dumps(obj))
+        _send_bytes(self._handle, self._carrick_is_socket, _ForkingPickler.dumps(obj))
 
     def recv_bytes(self, maxlength: int | None = None) -> bytes:
         """Receive a message; one over ``maxlength`` raises OSError. Raises EOFError at the end."""
@@ -74,7 +74,7 @@ class Connection(_standard.Connection):
         self._check_readable()
         if maxlength is not None and maxlength < 0:
             raise ValueError("negative maxlength")
-        data = _recv_bytes(self._handle, self._is_socket, maxlength)
+        data = _recv_bytes(self._handle, self._carrick_is_socket, maxlength)
         if data is None:
             self._bad_message_length()
         return data
@@ -83,7 +83,7 @@ class Connection(_standard.Connection):
         """Receive an object."""
         self._check_closed()
         self._check_readable()
-        return _ForkingPickler.loads(_recv_bytes(self._handle, self._is_socket, None))
+        return _ForkingPickler.loads(_recv_bytes(self._handle, self._carrick_is_socket, None))
 
     def recv_bytes_into(self, buf: Any, offset: int = 0) -> int:
         """Receive a message into a writable buffer and return its length.
@@ -97,16 +97,16 @@ class Connection(_standard.Connection):
                 raise ValueError("negative offset")
             if offset > view.nbytes:
                 raise ValueError("offset too large")
-        received = _recv_bytes_into(self._handle, self._is_socket, buf, offset)
+        received = _recv_bytes_into(self._handle, self._carrick_is_socket, buf, offset)
         if isinstance(received, bytes):
             raise BufferTooShort(received)
         return received
 
     def _send_bytes(self, buf: Any) -> None:
-        _send_bytes(self._handle, self._is_socket, buf)
+        _send_bytes(self._handle, self._carrick_is_socket, buf)
 
     def _recv_bytes(self, maxsize: int | None = None) -> io.BytesIO | None:
-        data = _recv_bytes(self._handle, self._is_socket, maxsize)
+        data = _recv_bytes(self._handle, self._carrick_is_socket, maxsize)
         if data is None:
             return None
         buffer = io.BytesIO()
@@ -116,9 +116,14 @@ class Connection(_standard.Connection):
     def _poll(self, timeout: float | None) -> bool:
         return _carrick.poll(self._handle, timeout)
 
-    def _authenticate(self, role: str, authkey: bytes) -> None:
+    def _carrick_authenticate(self, role: str, authkey: bytes) -> None:
         _carrick.handshake(
-            self._handle, self._is_socket, authkey, role, min_digest=MIN_DIGEST, timeout=HANDSHAKE_TIMEOUT
+            self._handle,
+            self._carrick_is_socket,
+            authkey,
+            role,
+            min_digest=MIN_DIGEST,
+            timeout=HANDSHAKE_TIMEOUT,
         )
 
 
@@ -154,17 +159,38 @@ class SocketListener(_standard.SocketListener):
             if bound is not None:
                 bound.close()
             raise
+        # Ends the waits of this process's threads when the listener is closed.
+        self._carrick_waker = _carrick.Waker()
+        # Several processes may accept from one socket: who comes second must not wait inside accept.
+        os.set_blocking(self._socket.fileno(), False)
 
     def accept(self) -> Connection:
-        """Wait for a connection and return it."""
+        """Wait for a connection and return it; raises OSError when the listener is closed meanwhile."""
+        fd, self._last_accepted = self._carrick_accept(self._carrick_waker.accept)
+        with socket.socket(fileno=fd) as made:
+            made.setblocking(True)
+            _no_delay(made)
+            return Connection(made.detach())
+
+    def _carrick_accept(self, accept: Any) -> tuple[int, Any]:
+        """What ``accept(descriptor, timeout)`` returns of the listening socket."""
+        if self._socket.fileno() < 0:
+            raise OSError("listener is closed")
         patience = self._socket.gettimeout()
-        # Waiting is Rust's, which misses no signal; a socket that does not wait says so itself.
-        if not _carrick.poll(self._socket.fileno(), patience) and patience:
-            raise TimeoutError("timed out")
-        made, self._last_accepted = self._socket.accept()
-        made.setblocking(True)
-        _no_delay(made)
-        return Connection(made.detach())
+        # A copy: closing the listener must not give the number to another file in the middle of a call.
+        listening = os.dup(self._socket.fileno())
+        try:
+            accepted: tuple[int, Any] | None = accept(listening, patience)
+        finally:
+            os.close(listening)
+        if accepted is None:
+            raise OSError("listener is closed")
+        return accepted
+
+    def close(self) -> None:
+        """Close the listener; threads of this process that wait for a connection raise OSError."""
+        self._carrick_waker.set()
+        super().close()
 
 
 def _check_authkey(authkey: Any) -> None:
@@ -188,26 +214,29 @@ class Listener(_standard.Listener):
         _check_authkey(authkey)
         self._listener = SocketListener(address, family, max(backlog, _BACKLOG))
         self._authkey = authkey
-        self._gate: _carrick.Gate | None = None
-        if authkey is not None:
-            # Several processes may accept from one socket: who comes second must not wait inside accept.
-            os.set_blocking(self._listener._socket.fileno(), False)
+        self._carrick_gate: _carrick.Gate | None = None
 
     def accept(self) -> Connection:
         """Wait for a connection, with an ``authkey`` for one that has proved that it has it, and return it.
 
         Raises AuthenticationError for a client with another key or one that hangs up in its handshake; the
         next call goes on with the others. One that says nothing for :data:`HANDSHAKE_TIMEOUT` seconds is closed,
-        and nobody waits for it meanwhile.
+        and nobody waits for it meanwhile; one that hangs up before it has said anything, as a probe of the port
+        does, is passed over. Raises OSError when the listener is closed meanwhile.
         """
-        if self._listener is None:
+        listener = self._listener
+        if listener is None:
             raise OSError("listener is closed")
         if self._authkey is None:
-            return self._listener.accept()
-        if self._gate is None:
-            self._gate = _carrick.Gate(self._authkey, min_digest=MIN_DIGEST, timeout=HANDSHAKE_TIMEOUT)
-        bound = self._listener._socket
-        fd, self._listener._last_accepted = self._gate.accept(bound.fileno(), bound.gettimeout())
+            return listener.accept()
+        if self._carrick_gate is None:
+            self._carrick_gate = _carrick.Gate(
+                self._authkey, min_digest=MIN_DIGEST, timeout=HANDSHAKE_TIMEOUT
+            )
+        gate, waker = self._carrick_gate, listener._carrick_waker
+        fd, listener._last_accepted = listener._carrick_accept(
+            lambda listening, patience: gate.accept(listening, waker, patience)
+        )
         return Connection(fd)
 
 
@@ -227,7 +256,7 @@ def Client(address: Any, family: str | None = None, authkey: bytes | None = None
     connection = SocketClient(address)
     if authkey is not None:
         try:
-            connection._authenticate("client", authkey)
+            connection._carrick_authenticate("client", authkey)
         except BaseException:
             connection.close()
             raise

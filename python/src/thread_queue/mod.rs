@@ -191,7 +191,7 @@ impl ThreadQueue {
 
     /// Empties the queue and says how it works: order 0 is first in, first out, 1 is last in, first out, 2 is what
     /// the methods of the class do. Returns whether the queue was open, and whether it is: then `_init` is to be called.
-    fn _set_up(&self, maxsize: &Bound<'_, PyAny>, order: u8) -> PyResult<(bool, bool)> {
+    fn _carrick_set_up(&self, maxsize: &Bound<'_, PyAny>, order: u8) -> PyResult<(bool, bool)> {
         let limit = limit_of(maxsize)?;
         let open = order > 1 || limit == Limit::Odd;
         let mut state = self.core.lock();
@@ -219,7 +219,7 @@ impl ThreadQueue {
     fn set_maxsize(slf: &Bound<'_, Self>, maxsize: &Bound<'_, PyAny>) -> PyResult<()> {
         let limit = limit_of(maxsize)?;
         if limit == Limit::Odd {
-            slf.call_method0(intern!(slf.py(), "_open"))?;
+            slf.call_method0(intern!(slf.py(), "_carrick_open"))?;
         }
         let core = &slf.get().core;
         let mut state = core.lock();
@@ -384,12 +384,12 @@ impl ThreadQueue {
     }
 
     /// Opens the queue: its items move to the attribute `queue`.
-    fn _open(slf: &Bound<'_, Self>) -> PyResult<()> {
+    fn _carrick_open(slf: &Bound<'_, Self>) -> PyResult<()> {
         open::open(slf)
     }
 
     /// Opens the queue and returns its mutex; from now on the conditions are notified.
-    fn _expose(slf: &Bound<'_, Self>) -> PyResult<QueueMutex> {
+    fn _carrick_expose(slf: &Bound<'_, Self>) -> PyResult<QueueMutex> {
         open::open(slf)?;
         let core = &slf.get().core;
         core.lock().exposed = true;
@@ -397,7 +397,7 @@ impl ThreadQueue {
     }
 
     /// From now on the methods of the standard class do everything, with locks that the program has set.
-    fn _give_away(slf: &Bound<'_, Self>) {
+    fn _carrick_give_away(slf: &Bound<'_, Self>) {
         let core = &slf.get().core;
         core.lock().mode = Mode::Foreign;
         for side in [Side::Get, Side::Put, Side::Join] {

@@ -48,7 +48,7 @@ fn is_full(slf: &Bound<'_, ThreadQueue>) -> PyResult<bool> {
 /// Tells those who wait in a condition of the program's.
 #[cold]
 pub(super) fn notify(slf: &Bound<'_, ThreadQueue>, condition: &str, all: bool) -> PyResult<()> {
-    slf.call_method1(intern!(slf.py(), "_notify"), (condition, all)).map(drop)
+    slf.call_method1(intern!(slf.py(), "_carrick_notify"), (condition, all)).map(drop)
 }
 
 fn notify_if(slf: &Bound<'_, ThreadQueue>, exposed: bool, condition: &str) -> PyResult<()> {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Waiting: poll, epoll and eventfd.
 
+use super::identity::{generation, watch_forks};
+use super::io::close_fd;
 use super::syscall;
 use crate::time::Deadline;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// What a descriptor is watched for. Errors and hang-ups are always reported.
@@ -105,6 +108,69 @@ impl Wake {
     }
 }
 
+/// A [`Wake`] of one process: the child of a fork finds a new one in its place, so that neither process wakes
+/// what the other waits for.
+///
+/// `word` is `generation << 32 | descriptor`: whose it is, and its number there. The first call in a child
+/// exchanges both together; of two threads that do so at the same time one wins and the other uses what that
+/// one made.
+// ORDER own-wake: the descriptor was made before its number is published, and nothing else is read through it.
+#[derive(Debug)]
+pub(crate) struct OwnWake(AtomicU64);
+
+impl OwnWake {
+    pub(crate) fn new() -> io::Result<Self> {
+        watch_forks();
+        Ok(Self(AtomicU64::new(Self::word(Wake::new()?.0.into_raw_fd()))))
+    }
+
+    fn word(fd: RawFd) -> u64 {
+        generation() << 32 | u64::from(fd.cast_unsigned())
+    }
+
+    fn number(word: u64) -> RawFd {
+        u32::try_from(word & 0xffff_ffff).map_or(-1, u32::cast_signed)
+    }
+
+    /// This process's descriptor; -1 in a child of fork that has no descriptor left for one.
+    pub(crate) fn fd(&self) -> RawFd {
+        let word = self.0.load(Ordering::SeqCst);
+        if word >> 32 == generation() & 0xffff_ffff { Self::number(word) } else { self.renew(word) }
+    }
+
+    /// Safe in a signal handler, as all of this is.
+    #[cold]
+    fn renew(&self, inherited: u64) -> RawFd {
+        let Ok(made) = Wake::new() else { return -1 };
+        let word = Self::word(made.0.as_raw_fd());
+        match self.0.compare_exchange(inherited, word, Ordering::SeqCst, Ordering::SeqCst) {
+            Ok(_) => {
+                close_fd(Self::number(inherited));
+                made.0.into_raw_fd()
+            }
+            Err(found) => Self::number(found),
+        }
+    }
+
+    /// Wakes the waiters of this process, now and until [`clear`](Self::clear). Safe in a signal handler.
+    pub(crate) fn set(&self) {
+        let one: u64 = 1;
+        // A full counter is a set one.
+        let _ = syscall!(write(self.fd(), (&raw const one).cast(), 8));
+    }
+
+    pub(crate) fn clear(&self) {
+        let mut count: u64 = 0;
+        let _ = syscall!(read(self.fd(), (&raw mut count).cast(), 8));
+    }
+}
+
+impl Drop for OwnWake {
+    fn drop(&mut self) {
+        close_fd(Self::number(*self.0.get_mut()));
+    }
+}
+
 /// A readiness report of [`Epoll::wait`].
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -189,5 +255,36 @@ impl Epoll {
 impl AsRawFd for Epoll {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::{self, ForkOutcome};
+
+    fn is_set(wake: &OwnWake) -> bool {
+        poll(&mut [PollSlot::new(wake.fd(), Interest::Read)], Deadline::NOW).unwrap() == 1
+    }
+
+    #[test]
+    fn a_child_of_fork_has_a_wake_of_its_own() {
+        let wake = OwnWake::new().unwrap();
+        let mine = wake.fd();
+        match sys::fork_child().unwrap() {
+            ForkOutcome::Child => {
+                let fresh = !is_set(&wake);
+                wake.set();
+                sys::exit_now(i32::from(!(fresh && is_set(&wake))));
+            }
+            ForkOutcome::Parent(child) => assert_eq!(child.wait(Deadline::NEVER).unwrap(), Some(0)),
+            ForkOutcome::Ended(_) => {}
+        }
+        assert!(!is_set(&wake), "the child has woken its parent");
+        wake.set();
+        assert!(is_set(&wake));
+        wake.clear();
+        assert!(!is_set(&wake));
+        assert_eq!(wake.fd(), mine);
     }
 }

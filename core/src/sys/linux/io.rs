@@ -202,6 +202,24 @@ pub(crate) fn accept(fd: RawFd) -> io::Result<(OwnedFd, SockAddr)> {
     Ok((owned, address))
 }
 
+/// Has the kernel make room for this many descriptors more, or for as many as the process may have.
+///
+/// Its table grows while a descriptor is made, and in a process with threads that takes milliseconds, in which a
+/// server accepts nobody. The table does not shrink again.
+pub(crate) fn reserve_descriptors(count: usize) {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let Ok(_) = syscall!(getrlimit(libc::RLIMIT_NOFILE, &raw mut limit)) else { return };
+    // It has the lowest number that is free.
+    let Ok(lowest) = syscall!(eventfd(0, libc::EFD_CLOEXEC)) else { return };
+    let most = i32::try_from(limit.rlim_cur.saturating_sub(1)).unwrap_or(i32::MAX);
+    let highest = lowest.saturating_add(i32::try_from(count).unwrap_or(i32::MAX)).min(most);
+    // Where that number and those above it are taken, the table is large enough.
+    if let Ok(made) = syscall!(fcntl(lowest, libc::F_DUPFD_CLOEXEC, highest)) {
+        close_fd(made);
+    }
+    close_fd(lowest);
+}
+
 /// Ends both directions of a socket; whoever waits on it wakes. Errors mean there is nothing to end.
 pub(crate) fn shutdown_both(fd: RawFd) {
     let _ = syscall!(shutdown(fd, libc::SHUT_RDWR));

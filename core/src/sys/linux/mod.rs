@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The Linux port.
 
+mod berth;
 mod event;
 mod identity;
 mod io;
@@ -10,11 +11,13 @@ mod name;
 mod passing;
 mod process;
 
-pub(crate) use event::{Epoll, Event, Interest, PollSlot, Wake, poll};
+pub(crate) use berth::Berths;
+pub(crate) use event::{Epoll, Event, Interest, OwnWake, PollSlot, Wake, poll};
 pub(crate) use identity::{Identity, forks, generation, thread_mark, watch_forks};
 pub(crate) use io::{
     accept, as_uninit, close_fd, commit, kind_of_fd, lend_fd, own_fd, quick_ack, read_pipe, recv, recv_from,
-    recv_uninit, recv_waiting, send_to, send_vectored, send_waiting, shutdown_both, write_pipe,
+    recv_uninit, recv_waiting, reserve_descriptors, send_to, send_vectored, send_waiting, shutdown_both,
+    write_pipe,
 };
 pub(crate) use lineage::{
     ChildSignal, MostDescriptors, bury_child, die_with_parent, exit_code, hold_on, is_stop, kill_child,
