@@ -608,7 +608,7 @@ typedef struct carrick_listen_options {
      */
     size_t struct_size;
     /**
-     * How many connections may wait to be accepted (1024); the kernel caps it.
+     * How many connections may wait to be accepted (4096); the kernel caps it.
      */
     uint32_t backlog;
     /**
@@ -1506,8 +1506,10 @@ carrick_status carrick_listener_bind(const char *address,
                                      struct carrick_listener **out_listener);
 
 /**
- * Adopts a listening socket and makes it non-blocking. The descriptor is CONSUMED (a duplicate is used);
- * out_listener is OWNED.
+ * Adopts a listening socket, whose flags are left alone: other processes may have it, too. On one that blocks, an accept whose
+ * connection another process has just taken waits past its timeout; a close or a stop ends that wait, by SIGURG to the
+ * thread (a handler that does nothing is set, unless the program has one). The descriptor is CONSUMED (a duplicate is
+ * used); out_listener is OWNED.
  * Codes: E_INVALID, E_OS (EBADF, ENOTSOCK), E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_listener_from_fd(int32_t fd, struct carrick_listener **out_listener);
@@ -1668,7 +1670,7 @@ carrick_status carrick_name_remove(const char *name,
                                    size_t name_len);
 
 /**
- * Makes an empty poller, OWNED.
+ * Makes an empty poller, OWNED. In a child of fork its functions return E_FORKED, but for wake and free.
  * Codes: E_OS (EMFILE), E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_poller_new(struct carrick_poller **out_poller);
