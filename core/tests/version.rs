@@ -19,7 +19,8 @@ const HEAD_OF_A_SEGMENT: u64 = 1024;
 /// A copy of memory that is shared, sealed as the original is.
 fn copy(fd: BorrowedFd<'_>) -> File {
     let original = File::from(fd.try_clone_to_owned().unwrap());
-    let length = original.metadata().unwrap().len();
+    // All that is written of it is at its beginning; the file of a queue has the length of all that it may ever hold.
+    let length = original.metadata().unwrap().len().min(1 << 20);
     let mut bytes = vec![0; usize::try_from(length).unwrap()];
     original.read_exact_at(&mut bytes, 0).unwrap();
     // SAFETY: the name ends with a zero.

@@ -99,7 +99,7 @@ pub unsafe extern "C" fn carrick_queue_create(
 
 /// The queue behind descriptors that came from another process, by inheritance or over a Unix socket: its own, and
 /// bell_fd, or -1 where the queue has none (carrick_queue_bell_fd). The descriptors are CONSUMED. out_queue is OWNED.
-/// Codes: E_INVALID (it is no queue, or one of another version, or it needs a bell), E_NOMEMORY, E_OS (EBADF), E_NULL.
+/// Codes: E_INVALID (it is no queue, or one of another version; it needs a bell, or has none, or bell_fd is not one), E_NOMEMORY, E_OS (EBADF), E_NULL.
 /// ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_queue_attach(

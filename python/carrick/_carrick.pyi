@@ -187,6 +187,9 @@ class SharedQueue:
     def task_done(self) -> None:
         """Say that a taker is done with an item."""
 
+    def unfinished(self) -> int:
+        """How many items were put that nobody is done with yet."""
+
     def join(self, timeout: float | None = None) -> None:
         """Wait until every item is done."""
 

@@ -395,6 +395,11 @@ impl SharedQueue {
         Ok(items)
     }
 
+    /// How many items were put that nobody is done with yet.
+    fn unfinished(&self, py: Python<'_>) -> PyResult<u64> {
+        self.queue.unfinished().or_raise(py)
+    }
+
     /// The most items, 0 is no limit.
     fn max_items(&self, py: Python<'_>) -> PyResult<u64> {
         self.queue.options().or_raise(py).map(|options| options.max_items)

@@ -28,9 +28,15 @@ struct Bell {
     write: UnixStream,
 }
 
+/// The stream itself or, where its number is that of a standard descriptor, a copy: those have numbers from 3 on.
+fn lift(stream: UnixStream) -> std::io::Result<UnixStream> {
+    if stream.as_raw_fd() > 2 { Ok(stream) } else { stream.try_clone() }
+}
+
 impl Bell {
     fn new() -> std::io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
+        let (read, write) = (lift(read)?, lift(write)?);
         read.set_nonblocking(true)?;
         write.set_nonblocking(true)?;
         Ok(Self { process: std::process::id(), read, write })

@@ -252,6 +252,27 @@ static void a_descriptor_is_enough_to_attach(void)
     STATUS(CARRICK_E_INVALID, carrick_queue_attach(-1, -1, &again));
 }
 
+static void a_bell_that_is_none_is_refused_and_stays_open(void)
+{
+    carrick_queue_options options;
+    carrick_queue *queue = make(7, 0), *again = NULL;
+    int fd = -1, bell = dup(0);
+    OK(carrick_queue_fd(queue, &fd));
+    STATUS(CARRICK_E_INVALID, carrick_queue_attach(fd, bell, &again));
+    CHECK(fcntl(bell, F_GETFD) >= 0 && fcntl(fd, F_GETFD) >= 0);
+    carrick_queue_free(queue);
+
+    OK(carrick_queue_options_init(&options));
+    options.selectable = 1;
+    OK(carrick_queue_new(&options, &queue));
+    OK(carrick_queue_fd(queue, &fd));
+    STATUS(CARRICK_E_INVALID, carrick_queue_attach(fd, bell, &again));
+    STATUS(CARRICK_E_INVALID, carrick_queue_attach(fd, fd, &again));
+    CHECK(fcntl(bell, F_GETFD) >= 0 && fcntl(fd, F_GETFD) >= 0);
+    carrick_queue_free(queue);
+    close(bell);
+}
+
 static void a_selectable_queue_can_be_polled(void)
 {
     carrick_queue_options options;

@@ -92,7 +92,8 @@ def slot_bytes(kind: str) -> int:
 def copy(memory: int) -> int:
     """A copy of memory that is shared, sealed as the original is."""
     made = os.memfd_create("copy", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.pwrite(made, os.pread(memory, os.fstat(memory).st_size, 0), 0)
+    # All that is written of it is at its beginning; the file of a queue has the length of all that it may ever hold.
+    os.pwrite(made, os.pread(memory, 1 << 20, 0), 0)
     fcntl.fcntl(made, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK)
     return made
 

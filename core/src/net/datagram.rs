@@ -5,11 +5,11 @@
 use super::addr::Address;
 use super::handle::{Handle, Sharing, Waiter, drive};
 use super::options::{sealed, with_handle};
-use super::stream::describe;
+use super::stream::{describe, new_socket};
 use crate::error::{Error, Kind, Result};
 use crate::sys::{self, Interest};
 use crate::time::Deadline;
-use socket2::{Domain, SockAddr, SockRef, Socket, Type};
+use socket2::{Domain, SockAddr, SockRef, Type};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -47,7 +47,7 @@ impl Datagram {
         const OPERATION: &str = "bind";
         let failed = |e: io::Error| describe(&e, OPERATION, address);
         let name = address.to_sock_addr(OPERATION)?;
-        let socket = Socket::new(name.domain(), Type::DGRAM, None).map_err(failed)?;
+        let socket = new_socket(name.domain(), Type::DGRAM).map_err(failed)?;
         socket.bind(&name).map_err(failed)?;
         Ok(Self { handle: Arc::new(Handle::new(socket.into(), Sharing::Own)) })
     }
@@ -64,7 +64,7 @@ impl Datagram {
             _ => Domain::UNIX,
         };
         let socket =
-            Socket::new(domain, Type::DGRAM, None).map_err(|e| Error::from_io(&e, "make datagram socket"))?;
+            new_socket(domain, Type::DGRAM).map_err(|e| Error::from_io(&e, "make datagram socket"))?;
         Ok(Self { handle: Arc::new(Handle::new(socket.into(), Sharing::Own)) })
     }
 

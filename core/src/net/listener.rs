@@ -7,11 +7,11 @@ use super::handle::{Handle, Sharing, Waiter, drive};
 use super::options::{sealed, with_handle};
 use super::readiness::accept_shared;
 use super::spin::Spin;
-use super::stream::{Stream, describe};
+use super::stream::{Stream, describe, new_socket};
 use crate::error::{Error, Kind, Result};
 use crate::sys::{self, Berths, Interest};
 use crate::time::Deadline;
-use socket2::{SockAddr, SockRef, Socket, Type};
+use socket2::{SockAddr, SockRef, Type};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
@@ -96,7 +96,7 @@ impl Listener {
         const OPERATION: &str = "listen";
         let failed = |e: io::Error| describe(&e, OPERATION, address);
         let name = address.to_sock_addr(OPERATION)?;
-        let socket = Socket::new(name.domain(), Type::STREAM, None).map_err(failed)?;
+        let socket = new_socket(name.domain(), Type::STREAM).map_err(failed)?;
         if address.is_ip() {
             socket.set_reuse_address(options.reuse_address).map_err(failed)?;
             if options.reuse_port {

@@ -67,7 +67,7 @@ impl Stream {
         const OPERATION: &str = "connect";
         let failed = |e: io::Error| describe(&e, OPERATION, address);
         let target = address.to_sock_addr(OPERATION)?;
-        let socket = Socket::new(target.domain(), Type::STREAM, None).map_err(failed)?;
+        let socket = new_socket(target.domain(), Type::STREAM).map_err(failed)?;
         socket.set_nonblocking(true).map_err(failed)?;
         let mut pause = Duration::from_millis(1);
         loop {
@@ -373,6 +373,12 @@ fn await_connected(socket: &Socket, deadline: Deadline) -> std::result::Result<(
 }
 
 /// An `Os` error that names the address it was about.
+/// A socket, close-on-exec as all of ours.
+pub(super) fn new_socket(domain: Domain, kind: Type) -> io::Result<Socket> {
+    let socket = Socket::new(domain, kind, None)?;
+    Ok(sys::lift(socket.into())?.into())
+}
+
 pub(super) fn describe(error: &io::Error, operation: &'static str, address: &Address) -> Error {
     let base = Error::from_io(error, operation);
     match base.os_code() {

@@ -2,7 +2,8 @@
 //! What a client says to a fork server, and what it hears from it.
 //!
 //! A message is one byte, the body and descriptors. The first descriptor is the writing end of a pipe, the *report*.
-//! The byte says where the body is: [`INLINE`], in the message; [`IN_FILE`], in the file that the last descriptor is.
+//! The byte says where the body is: [`INLINE`], in the message; [`IN_FILE`], in what the last descriptor is: a file in memory or, where this process may not
+//! write so long a file (RLIMIT_FSIZE), a pipe.
 //! The report is one or two numbers, eight bytes each: first the child's number, or a negative errno when no child
 //! could be made; then, when the child has ended, its [`ending`]. A child gives its report to the server before it
 //! writes its number, so the ending may come first: then nothing had begun. A report that ends early says that the
@@ -76,7 +77,18 @@ pub fn ask(server: BorrowedFd<'_>, body: &[u8], descriptors: &[BorrowedFd<'_>]) 
     }
     let failed = |e: io::Error| Error::from_io(&e, ASKING);
     let (report, theirs) = sys::pipe().map_err(failed)?;
-    let file = if body.len() > LONGEST_INLINE { Some(in_file(body).map_err(failed)?) } else { None };
+    let mut rest = None;
+    let file = match body.len() > LONGEST_INLINE {
+        true => match in_file(body) {
+            Err(e) if e.raw_os_error() == Some(libc::EFBIG) => {
+                let (reading, writing) = sys::pipe().map_err(failed)?;
+                rest = Some(writing);
+                Some(reading)
+            }
+            other => Some(other.map_err(failed)?),
+        },
+        false => None,
+    };
     let mut fds = vec![theirs.as_fd()];
     fds.extend_from_slice(descriptors);
     fds.extend(file.as_ref().map(AsFd::as_fd));
@@ -93,6 +105,9 @@ pub fn ask(server: BorrowedFd<'_>, body: &[u8], descriptors: &[BorrowedFd<'_>]) 
         }
     }
     drop((file, theirs));
+    if let Some(pipe) = rest {
+        write_all(&pipe, body)?;
+    }
     await_one(report.as_fd(), Interest::Read)?;
     match report.try_clone().and_then(read_number).map_err(failed)? {
         Some(errno) if errno < 0 => Err(Error::from_os(i32::try_from(-errno).unwrap_or(libc::EIO), ASKING)),
@@ -102,10 +117,25 @@ pub fn ask(server: BorrowedFd<'_>, body: &[u8], descriptors: &[BorrowedFd<'_>]) 
 }
 
 fn in_file(body: &[u8]) -> io::Result<OwnedFd> {
-    let mut file = File::from(sys::memory_file(0)?);
+    // Its length first: to write beyond the limit is a signal besides.
+    let mut file = File::from(sys::memory_file(body.len() as u64)?);
     file.write_all(body)?;
     file.rewind()?;
     Ok(file.into())
+}
+
+/// Writes a body to a pipe whose other end a child reads. One that has died is for the report to tell.
+fn write_all(pipe: &OwnedFd, mut body: &[u8]) -> Result<()> {
+    while !body.is_empty() {
+        match sys::write_pipe(pipe.as_raw_fd(), &[IoSlice::new(body)], true) {
+            Ok(written) => body = body.get(written..).unwrap_or_default(),
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => await_one(pipe.as_fd(), Interest::Write)?,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => interrupt::check(ASKING)?,
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => break,
+            Err(e) => return Err(Error::from_io(&e, ASKING)),
+        }
+    }
+    Ok(())
 }
 
 fn await_one(fd: BorrowedFd<'_>, interest: Interest) -> Result<()> {

@@ -115,11 +115,12 @@ impl Queue {
         let head = self.head()?;
         let (mut read, mut childs) = (Some(read), None);
         let receive = |record: &Record<'_>| {
+            let part = record.part()?;
             let read = read.take().ok_or_else(|| Error::new(Kind::Panic, GET))?;
             let reading = Reading::enter(head);
             // SAFETY: the bytes are the queue's, mapped as long as it lives. The get side's lock is held, so nobody who
             // keeps the rules writes to them; the caller promises that all do.
-            let item = unsafe { record.part().as_ref() };
+            let item = unsafe { part.as_ref() };
             let result = catch_unwind(AssertUnwindSafe(|| read(item)));
             if reading.is_mine() {
                 return Ok(result.unwrap_or_else(|panic| resume_unwind(panic)));

@@ -36,6 +36,11 @@ pub(super) fn start_of_ring(ring: usize) -> u64 {
     HEAD + SMALLEST * ((1 << ring) - 1)
 }
 
+/// The length of a file with all rings. What is not used of it takes no memory.
+pub(super) fn whole() -> u64 {
+    start_of_ring(RINGS)
+}
+
 /// The smallest ring for so many bytes.
 pub(super) fn ring_for(bytes: u64) -> Option<usize> {
     (0..RINGS).find(|ring| size_of_ring(*ring) >= bytes)

@@ -21,6 +21,11 @@
 //! never blocks a producer, and keeps no more memory than its largest recent crowd needed. One that has
 //! some MiB already first gives the consumers a moment.
 //!
+//! # Limits
+//! A file without a name has its whole length from the beginning; what was never written to takes no memory. So a process
+//! that limits itself later (RLIMIT_FSIZE) puts what it likes; and one without the address space for a ring uses it
+//! without (`ring`).
+//!
 //! # Waiting
 //! Who finds nothing looks again for some microseconds and then sleeps on the other side's version. Each sleep
 //! is bounded by `SLICE`, because the one sleeper that was woken for an item may be killed before it takes it.
@@ -48,7 +53,7 @@ use crate::net::Spin;
 use crate::sync::{Mutex, SLICE, Taken, sleep, wake};
 use crate::sys::{self, Mapping, Wake};
 use crate::time::Deadline;
-use layout::{HEAD, Head, RINGS, size_of_ring};
+use layout::{HEAD, Head, RINGS, size_of_ring, whole};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
@@ -114,6 +119,11 @@ fn failed(operation: &'static str) -> impl Fn(io::Error) -> Error {
     move |error| match error.raw_os_error() {
         Some(libc::ENOMEM) => Error::new(Kind::NoMemory, operation),
         Some(libc::ENOSPC) => Error::with_detail(Kind::NoMemory, operation, "/dev/shm is full"),
+        Some(libc::EFBIG) => {
+            let limit = "the limit of file sizes (RLIMIT_FSIZE, ulimit -f) when the queue was made";
+            let detail = format!("{error}: {limit}; make the queue before the limit is set, or raise it");
+            Error::from_io(&error, operation).detailed(detail)
+        }
         _ => Error::from_io(&error, operation),
     }
 }
@@ -135,7 +145,7 @@ impl Queue {
     /// # Errors
     /// `Os` (EMFILE, ...), `NoMemory`.
     pub fn new(options: QueueOptions) -> Result<Self> {
-        let file = sys::memory_file(HEAD + size_of_ring(0)).map_err(failed("make queue"))?;
+        let file = sys::sparse_file(HEAD + size_of_ring(0), whole()).map_err(failed("make queue"))?;
         let queue = Self::over(file, "make queue")?;
         queue.head()?.init(options);
         Ok(queue)
@@ -148,6 +158,7 @@ impl Queue {
     /// `Invalid`: no such name is possible; `Os` (EEXIST: there is one of this name; EMFILE, ...), `NoMemory`.
     pub fn create(name: &str, options: QueueOptions) -> Result<Self> {
         const OPERATION: &str = "create queue";
+        // It grows as need be: whoever copies a file of such a length has a disk full of zeros.
         let queue = Self::over(name::nameable(name, HEAD + size_of_ring(0), OPERATION)?, OPERATION)?;
         queue.head()?.init(options);
         name::give(name, &queue.file, OPERATION)?;
@@ -191,6 +202,18 @@ impl Queue {
         if queue.head()?.is_selectable() && bell.is_none() {
             let detail = "it is selectable: attach with its second descriptor, too";
             return Err(Error::with_detail(Kind::Invalid, OPERATION, detail));
+        }
+        if let Some(bell) = &bell {
+            let detail = if !queue.head()?.is_selectable() {
+                "it was not made selectable: attach without a second descriptor"
+            } else if !bell.is_one().map_err(failed(OPERATION))? {
+                "the second descriptor is not the one of a queue"
+            } else {
+                ""
+            };
+            if !detail.is_empty() {
+                return Err(Error::with_detail(Kind::Invalid, OPERATION, detail));
+            }
         }
         queue.bell = bell;
         Ok(queue)

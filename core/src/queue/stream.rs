@@ -104,7 +104,7 @@ impl Record<'_> {
             if step == 0 {
                 return Err(Error::with_detail(Kind::Buffer, GET, format!("{} bytes", self.length)));
             }
-            self.memory.read(self.place + copied, room.get_mut(..step).unwrap_or_default());
+            self.memory.read(self.place + copied, room.get_mut(..step).unwrap_or_default(), GET)?;
             body.wrote(step);
             copied += step as u64;
         }
@@ -112,8 +112,8 @@ impl Record<'_> {
     }
 
     /// Where it is.
-    pub(super) fn part(&self) -> NonNull<[u8]> {
-        self.memory.part(self.place, self.length)
+    pub(super) fn part(&self) -> Result<NonNull<[u8]>> {
+        self.memory.part(self.place, self.length, GET)
     }
 }
 
@@ -132,8 +132,14 @@ impl Queue {
             }
             sys::grow_file(&self.file, start + size).map_err(failed(operation))?;
         }
-        let size = usize::try_from(size).map_err(|_| Error::new(Kind::NoMemory, operation))?;
-        let mapping = Mapping::twice(self.file.as_raw_fd(), start, size).map_err(failed(operation))?;
+        let bytes = usize::try_from(size).map_err(|_| Error::new(Kind::NoMemory, operation))?;
+        let mapping = match Mapping::twice(self.file.as_raw_fd(), start, bytes) {
+            // RLIMIT_AS, or RLIMIT_MEMLOCK where all memory is locked.
+            Err(e) if matches!(e.raw_os_error(), Some(libc::ENOMEM | libc::EAGAIN)) => {
+                return Ok(Ring::unmapped(&self.file, start, size));
+            }
+            other => other.map_err(failed(operation))?,
+        };
         // Another thread may have been quicker; then this mapping goes again.
         Ok(Ring::new(slot.get_or_init(|| mapping)))
     }
@@ -212,10 +218,10 @@ impl Queue {
         };
         let memory = self.ring(ring, PUT, false)?;
         let place = if length >= LARGE { self.restart(head, memory, ring, place, need)? } else { place };
-        memory.write(place, &length.to_le_bytes());
+        memory.write(place, &length.to_le_bytes(), PUT)?;
         let mut at = place + WORD;
         for part in body {
-            memory.write(at, part);
+            memory.write(at, part, PUT)?;
             at += part.len() as u64;
         }
         Ok(Outcome::Put(Commit {
@@ -238,7 +244,7 @@ impl Queue {
         }
         // Counted from what was seen before there would be more in the ring than it has room for.
         head.put.see(start);
-        memory.write(place, &RESTART.to_le_bytes());
+        memory.write(place, &RESTART.to_le_bytes(), PUT)?;
         Ok(place.next_multiple_of(size))
     }
 
@@ -335,7 +341,7 @@ impl Queue {
     pub(super) fn first(&self, run: Run) -> Result<(Record<'_>, Run)> {
         let memory = self.ring(run.start.ring, GET, false)?;
         let Run { mut start, end, mut left } = run;
-        let mut length = memory.word(start.place);
+        let mut length = memory.word(start.place, GET)?;
         if length == RESTART {
             let place = start.place.next_multiple_of(size_of_ring(start.ring));
             left = left
@@ -343,7 +349,7 @@ impl Queue {
                 .filter(|left| *left > 0)
                 .ok_or_else(|| corrupt("a place"))?;
             start.place = place;
-            length = memory.word(place);
+            length = memory.word(place, GET)?;
         }
         let bytes = record(length).filter(|bytes| *bytes <= left).ok_or_else(|| corrupt("a length"))?;
         let after = Commit {

@@ -92,7 +92,7 @@ impl State {
         }
         let scale = T::Size::BYTES.div_ceil(KIB);
         let length = (shelf.length * 2).clamp(FIRST * scale, LAST * scale);
-        let segment = Arc::new(Segment::new(T::Size::BYTES, length, operation)?);
+        let segment = Arc::new(Segment::up_to(T::Size::BYTES, length, operation)?);
         (shelf.length, shelf.next) = (length, 1);
         shelf.current = Some(Arc::clone(&segment));
         self.remember(&segment);

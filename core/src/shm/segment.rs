@@ -91,6 +91,14 @@ impl Segment {
         Self::over(file, slot_bytes, length, operation)
     }
 
+    /// A new one that is shorter where this process may not make a file so long; it has a slot at the least.
+    pub(super) fn up_to(slot_bytes: usize, length: usize, operation: &'static str) -> Result<Self> {
+        let least = (HEAD + slot_bytes) as u64;
+        let file = sys::sparse_file(least, length as u64).map_err(failed(operation))?;
+        let length = sys::shared_length(file.as_fd()).map_err(failed(operation))?;
+        Self::over(file, slot_bytes, usize::try_from(length).unwrap_or(usize::MAX), operation)
+    }
+
     /// A new one in a file of so many zeros.
     pub(super) fn over(
         file: OwnedFd,

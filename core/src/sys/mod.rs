@@ -28,7 +28,7 @@
 //! | `at_exit` | never | - | a child has it, too |
 //! | `die_with_parent`, `outlive_parent` | never | - | the child of a fork starts without |
 //! | `lifeline`, `hold_on` | never | `hold_on` is safe between fork and exec | a child has no lifeline of its own yet |
-//! | `memory_file`, `grow_file`, `reserve_file`, `punch_file`, `is_sealed`, `shared_length`, `file_id`, `Mapping` | never | - | a child has file and mapping, too |
+//! | `memory_file`, `sparse_file`, `grow_file`, `read_file`, `reserve_file`, `punch_file`, `is_sealed`, `shared_length`, `file_id`, `Mapping` | never | - | a child has file and mapping, too |
 //! | `nameable_file`, `name_file`, `open_name`, `remove_name`, `path_of_name`, `name_of`, `is_private` | never | - | close-on-exec; names are the user's |
 //! | `futex_wait`, `futex_wake` | `futex_wait` until woken, deadline or signal | EINTR is reported | across processes |
 //! | `Identity`, `thread_mark` | never (it may read /proc) | - | the child finds its own |

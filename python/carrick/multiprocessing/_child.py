@@ -14,6 +14,8 @@ import sys
 from multiprocessing import process, reduction
 from types import ModuleType
 
+from carrick._descriptor import lift
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -44,7 +46,7 @@ def empty_input() -> "tuple[Any, int]":
     if file is None or file.closed:
         # As in the standard library, nobody closes the descriptor.
         if _null < 0:
-            _null = os.open(os.devnull, os.O_RDONLY)
+            _null = lift(os.open(os.devnull, os.O_RDONLY))
         file = _inputs[standard] = open(0 if standard else _null, encoding="utf-8", closefd=False)  # noqa: SIM115
     return file, _null if standard else -1
 

@@ -16,6 +16,7 @@ import socket
 from multiprocessing import reduction, util
 
 from carrick import _carrick
+from carrick._descriptor import lift
 from carrick._standard import connection as _standard
 
 TYPE_CHECKING = False
@@ -270,8 +271,8 @@ def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
         for end in (left, right):
             end.setblocking(True)
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIPE_SIZE)
-        return Connection(left.detach()), Connection(right.detach())
-    reading, writing = os.pipe()
+        return Connection(lift(left.detach())), Connection(lift(right.detach()))
+    reading, writing = map(lift, os.pipe())
     try:
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
     except OSError:

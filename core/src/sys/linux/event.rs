@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Waiting: poll, epoll and eventfd.
 
+use super::descriptor::own;
 use super::identity::{generation, watch_forks};
 use super::io::close_fd;
 use super::syscall;
 use crate::time::Deadline;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -83,12 +84,21 @@ impl Wake {
     pub(crate) fn new() -> io::Result<Self> {
         let fd = syscall!(eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK))?;
         // SAFETY: eventfd has just made this descriptor.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+        Ok(Self(unsafe { own(fd)? }))
     }
 
     /// One that another process made.
     pub(crate) fn from(fd: OwnedFd) -> Self {
         Self(fd)
+    }
+
+    /// Whether the descriptor of another process can be one: it is no file, socket, pipe or terminal.
+    pub(crate) fn is_one(&self) -> io::Result<bool> {
+        const ANONYMOUS: i64 = 0x0904_1934;
+        // SAFETY: statfs is plain data for which all zeros is a value.
+        let mut system: libc::statfs = unsafe { std::mem::zeroed() };
+        syscall!(fstatfs(self.0.as_raw_fd(), &raw mut system))?;
+        Ok(i64::from(system.f_type) == ANONYMOUS)
     }
 
     /// Wakes the waiters, now and until [`clear`](Self::clear). Safe in a signal handler.
@@ -217,7 +227,7 @@ impl Epoll {
     pub(crate) fn new() -> io::Result<Self> {
         let fd = syscall!(epoll_create1(libc::EPOLL_CLOEXEC))?;
         // SAFETY: epoll_create1 has just made this descriptor.
-        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+        Ok(Self(unsafe { own(fd)? }))
     }
 
     fn control(&self, operation: libc::c_int, fd: RawFd, events: u32, token: u64) -> io::Result<()> {

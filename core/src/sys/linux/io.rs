@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Reading and writing descriptors without blocking.
 
+use super::descriptor::own;
 use super::syscall;
 use socket2::{SockAddr, SockAddrStorage};
 use std::io::{self, IoSlice};
@@ -196,7 +197,7 @@ pub(crate) fn accept(fd: RawFd) -> io::Result<(OwnedFd, SockAddr)> {
     let name: *mut libc::sockaddr_storage = unsafe { storage.view_as::<libc::sockaddr_storage>() };
     let new = syscall!(accept4(fd, name.cast(), &raw mut length, libc::SOCK_CLOEXEC))?;
     // SAFETY: accept4 has just made this descriptor and nobody else knows it.
-    let owned = unsafe { OwnedFd::from_raw_fd(new) };
+    let owned = unsafe { own(new)? };
     // SAFETY: the kernel wrote `length` bytes of an address into the storage.
     let address = unsafe { SockAddr::new(storage, length) };
     Ok((owned, address))

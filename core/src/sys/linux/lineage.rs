@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Parents and children: who has ended, and ending with one's parent.
 
+use super::descriptor::own;
 use super::syscall;
 use super::{Interest, PollSlot, poll};
 use crate::time::Deadline;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Once;
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -14,7 +15,7 @@ pub(crate) fn pidfd(pid: i32) -> io::Result<OwnedFd> {
     let fd = syscall!(syscall(libc::SYS_pidfd_open, pid, 0))?;
     let fd = RawFd::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EMFILE))?;
     // SAFETY: pidfd_open has just made this descriptor.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    unsafe { own(fd) }
 }
 
 /// A child that has ended, taken from the kernel's table, or that was stopped: its number and its wait status.
@@ -69,7 +70,7 @@ impl ChildSignal {
         syscall!(sigaddset(&raw mut only, libc::SIGCHLD))?;
         let fd = syscall!(signalfd(-1, &raw const only, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))?;
         // SAFETY: signalfd has just made this descriptor.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+        let fd = unsafe { own(fd)? };
         syscall!(pthread_sigmask(libc::SIG_BLOCK, &raw const only, &raw mut before))?;
         // SAFETY: sigaction is plain data; all zeros is the default action.
         let (default, mut action) = unsafe { std::mem::zeroed::<(libc::sigaction, libc::sigaction)>() };

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Memory that processes share, and sleeping on words in it.
 
+use super::descriptor::own;
 use super::name::is_private;
 use super::syscall;
 use crate::time::Deadline;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 
@@ -13,21 +15,59 @@ fn off(value: u64) -> io::Result<libc::off_t> {
     libc::off_t::try_from(value).map_err(|_| io::Error::from_raw_os_error(libc::EFBIG))
 }
 
+/// How long a file may become in this process (RLIMIT_FSIZE), which holds for memory files, too.
+fn longest_file() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    match syscall!(getrlimit(libc::RLIMIT_FSIZE, &raw mut limit)) {
+        Ok(_) if limit.rlim_cur != libc::RLIM_INFINITY => limit.rlim_cur,
+        _ => u64::MAX,
+    }
+}
+
 /// A file in memory that has no name and is gone with its last user. It can grow, and never shrinks.
 pub(crate) fn memory_file(length: u64) -> io::Result<OwnedFd> {
+    sparse_file(length, length)
+}
+
+/// The same, of at least one length and, as far as this process may make it so long, of another one.
+///
+/// A process that gets a limit later (RLIMIT_FSIZE) cannot lengthen a file, but it may use all of one. What is never
+/// written to takes no memory.
+pub(crate) fn sparse_file(least: u64, most: u64) -> io::Result<OwnedFd> {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     let fd = syscall!(memfd_create(c"carrick".as_ptr(), flags))?;
     // SAFETY: memfd_create has just made this descriptor.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    grow_file(&fd, length)?;
+    let fd = unsafe { own(fd)? };
+    grow_file(&fd, most.min(longest_file()).max(least))?;
     // Who shrank it would have the others die of SIGBUS.
     syscall!(fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK))?;
     Ok(fd)
 }
 
-/// Lengthens the file; what is added reads as zeros and takes no memory until it is written.
+/// Lengthens the file; what is added reads as zeros and takes no memory until it is written. EFBIG where this process
+/// may not, without the signal that the kernel would send.
 pub(crate) fn grow_file(fd: &OwnedFd, length: u64) -> io::Result<()> {
+    if length > longest_file() {
+        return Err(io::Error::from_raw_os_error(libc::EFBIG));
+    }
     syscall!(ftruncate(fd.as_raw_fd(), off(length)?))?;
+    Ok(())
+}
+
+/// Reads all of `out` from an offset of the file; it is no longer than the file. This takes no address space.
+pub(crate) fn read_file(fd: &OwnedFd, mut start: u64, mut out: &mut [MaybeUninit<u8>]) -> io::Result<()> {
+    while !out.is_empty() {
+        let at = off(start)?;
+        let count = match syscall!(pread(fd.as_raw_fd(), out.as_mut_ptr().cast(), out.len(), at)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            other => usize::try_from(other?).unwrap_or(0),
+        };
+        if count == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        start += count as u64;
+        out = out.get_mut(count..).unwrap_or_default();
+    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 //! The Linux port.
 
 mod berth;
+mod descriptor;
 mod event;
 mod identity;
 mod io;
@@ -12,6 +13,7 @@ mod passing;
 mod process;
 
 pub(crate) use berth::Berths;
+pub(crate) use descriptor::lift;
 pub(crate) use event::{Epoll, Event, Interest, OwnWake, PollSlot, Wake, poll};
 pub(crate) use identity::{Identity, forks, generation, thread_mark, watch_forks};
 pub(crate) use io::{
@@ -25,7 +27,7 @@ pub(crate) use lineage::{
 };
 pub(crate) use memory::{
     Mapping, file_id, futex_wait, futex_wake, grow_file, is_sealed, low_half, memory_file, punch_file,
-    reserve_file, shared_length,
+    read_file, reserve_file, shared_length, sparse_file,
 };
 pub(crate) use name::{is_private, name_file, name_of, nameable_file, open_name, path_of_name, remove_name};
 pub(crate) use passing::{MOST_DESCRIPTORS, message_pair, pipe, recv_message, send_message};

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Files in memory with names, which other programs of the same user open.
 
+use super::descriptor::own;
 use super::memory::{reserve_file, stat};
 use super::syscall;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 /// Where shm_open has its files.
 const DIRECTORY: &CStr = c"/dev/shm";
@@ -37,7 +38,7 @@ pub(crate) fn nameable_file(length: u64) -> io::Result<OwnedFd> {
     let flags = libc::O_TMPFILE | libc::O_RDWR | libc::O_CLOEXEC;
     let fd = syscall!(open(DIRECTORY.as_ptr(), flags, MODE))?;
     // SAFETY: open has just made this descriptor.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
+    let fd = unsafe { own(fd)? };
     // Whatever the umask is.
     syscall!(fchmod(fd.as_raw_fd(), MODE))?;
     reserve_file(&fd, 0, length)?;
@@ -57,7 +58,7 @@ pub(crate) fn open_name(name: &str) -> io::Result<OwnedFd> {
     let flags = libc::O_RDWR | libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK;
     let fd = syscall!(open(path(name)?.as_ptr(), flags))?;
     // SAFETY: open has just made this descriptor.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    unsafe { own(fd) }
 }
 
 /// Takes the name away; who has the file keeps it.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Messages with descriptors in them, between processes of one machine.
 
+use super::descriptor::{lift, own};
 use super::syscall;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
@@ -28,21 +29,22 @@ pub(crate) fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds: [RawFd; 2] = [-1; 2];
     let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
     syscall!(socketpair(libc::AF_UNIX, kind, 0, fds.as_mut_ptr()))?;
-    Ok(own(fds))
+    own_both(fds)
 }
 
 /// The reading and the writing end of a pipe.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds: [RawFd; 2] = [-1; 2];
     syscall!(pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC))?;
-    Ok(own(fds))
+    own_both(fds)
 }
 
-fn own([left, right]: [RawFd; 2]) -> (OwnedFd, OwnedFd) {
+fn own_both([left, right]: [RawFd; 2]) -> io::Result<(OwnedFd, OwnedFd)> {
     // SAFETY: the system call has just made this descriptor.
-    let left = unsafe { OwnedFd::from_raw_fd(left) };
+    let left = unsafe { own(left) };
     // SAFETY: as above.
-    (left, unsafe { OwnedFd::from_raw_fd(right) })
+    let right = unsafe { own(right) };
+    Ok((left?, right?))
 }
 
 /// Sends one message with copies of the descriptors; `WouldBlock` when there is no room for it now.
@@ -98,7 +100,8 @@ pub(crate) fn recv_message(socket: RawFd, buf: &mut [u8], wait: bool) -> io::Res
         let bytes = control.head.cmsg_len.saturating_sub(size_of::<libc::cmsghdr>());
         for fd in control.fds.iter().take(bytes / size_of::<RawFd>()) {
             // SAFETY: the kernel has just made this descriptor for us.
-            fds.push(unsafe { OwnedFd::from_raw_fd(*fd) });
+            let fd = unsafe { OwnedFd::from_raw_fd(*fd) };
+            fds.push(lift(fd)?);
         }
     }
     let cut = message.msg_flags & (libc::MSG_TRUNC | libc::MSG_CTRUNC) != 0;
