@@ -3,11 +3,15 @@
 
 The table of kinds is the core's (``_carrick.error_table()``); here each kind gets its class. A test holds
 the two equal.
+
+A class in whose place the standard library has one has that one's name and module, so tracebacks and logs of a program
+say what they always said. Programs find it by the name that it has here, in the package; so does pickle.
 """
 
 from __future__ import annotations
 
 import builtins
+import copyreg
 import multiprocessing.context as context
 import os
 import queue
@@ -20,7 +24,30 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-class Error(Exception):
+class _Class(type):
+    """The class of the exceptions: pickle finds them by the names that they have in the package."""
+
+
+def _reduce_class(cls: _Class) -> Any:
+    name = _NAMES.get(cls)
+    return cls.__qualname__ if name is None else (_class, (name,))
+
+
+copyreg.pickle(_Class, _reduce_class)
+
+
+def _class(name: str) -> type[Error]:
+    """The class of this name in the package."""
+    found: type[Error] = globals()[name]
+    return found
+
+
+def _made(name: str, *args: Any) -> Error:
+    """An exception as pickle has it."""
+    return _class(name)(*args)
+
+
+class Error(Exception, metaclass=_Class):
     """The base of every exception that carrick raises by itself.
 
     ``code`` is the number of the error in the C face, always negative; docs/errors.md lists them. A class of one kind
@@ -31,8 +58,9 @@ class Error(Exception):
 
     def __reduce__(self) -> Any:
         reduced: Any = super().__reduce__()
-        state = reduced[2] if len(reduced) > 2 else None
-        return (*reduced[:2], {**(state or {}), "code": self.code})
+        state = {**((reduced[2] if len(reduced) > 2 else None) or {}), "code": self.code}
+        name = _NAMES.get(type(self))
+        return (*reduced[:2], state) if name is None else (_made, (name, *reduced[1]), state)
 
 
 class InvalidError(Error, ValueError):
@@ -204,8 +232,37 @@ _OS_CLASSES: dict[type[builtins.OSError], type[Error]] = {
 }
 _OS_CLASSES.pop(builtins.ConnectionError, None)
 
+_OWN = {Error, StateError, OwnerDiedError, WorkerDiedError, HandlerError, CorruptError}
+"""What the standard library has nothing for."""
+
+_STANDARD: dict[type[Error], type[BaseException]] = {
+    BufferTooShort: context.BufferTooShort,
+    AuthenticationError: context.AuthenticationError,
+    FullError: queue.Full,
+    EmptyError: queue.Empty,
+    BrokenError: threading.BrokenBarrierError,
+    EndOfStreamError: EOFError,
+    InvalidError: ValueError,
+    ClosedError: builtins.OSError,
+    BadFrameError: builtins.OSError,
+    FrameTooLargeError: builtins.OSError,
+}
+"""The standard class in whose place one is; others have the name of a builtin one."""
+
+_NAMES: dict[type, str] = {}
+"""The name in the package of each class that has another one in tracebacks."""
+
 for _cls in (Error, OwnerDiedWarning, ConnectionError, *_BY_NAME.values(), *_OS_CLASSES.values()):
     _cls.__module__ = "carrick"
+_renamed: set[type[Error]] = {ConnectionError, *_BY_NAME.values(), *_OS_CLASSES.values()}
+for _one in _renamed - _OWN:
+    _standard: type[BaseException] = _STANDARD.get(_one) or getattr(builtins, _one.__name__)
+    _NAMES[_one] = _one.__name__
+    _one.__module__, _one.__name__, _one.__qualname__ = (
+        _standard.__module__,
+        _standard.__name__,
+        _standard.__qualname__,
+    )
 
 ConnectionError.code = _CODES["E_OS"]
 for _of_errno in _OS_CLASSES.values():

@@ -50,9 +50,46 @@ def test_the_table_of_classes_has_no_row_that_the_core_has_not() -> None:
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_every_class_is_exported_documented_and_of_carrick(cls: Any) -> None:
-    assert cls.__module__ == "carrick" and cls.__doc__
-    assert getattr(carrick, cls.__name__) is cls
+def test_every_class_is_exported_and_documented_and_has_the_name_of_the_standard_one(cls: Any) -> None:
+    assert cls.__doc__
+    own = {
+        carrick.Error,
+        carrick.StateError,
+        carrick.OwnerDiedError,
+        carrick.WorkerDiedError,
+        carrick.HandlerError,
+        carrick.CorruptError,
+    }
+    name = next(name for name in carrick.__all__ if getattr(carrick, name) is cls)
+    if cls in own:
+        assert (cls.__module__, cls.__name__) == ("carrick", name)
+        return
+    named = [base for base in cls.__mro__[1:] if base.__module__ != "carrick" and base not in CLASSES]
+    standard = next(base for base in named if base.__name__ == cls.__name__)
+    assert (cls.__module__, cls.__qualname__) == (standard.__module__, standard.__qualname__)
+    # What a traceback, a log and an interactive prompt say.
+    ours, theirs = cls("text"), standard("text")
+    assert traceback.format_exception_only(ours) == traceback.format_exception_only(theirs)
+    assert repr(ours) == repr(theirs)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_every_class_survives_pickling_and_copying(cls: Any, protocol: int) -> None:
+    assert pickle.loads(pickle.dumps(cls, protocol)) is cls
+    assert copy.copy(cls) is copy.deepcopy(cls) is cls
+
+
+class OfAProgram(carrick.FullError):
+    """A program's own."""
+
+
+def test_an_exception_derived_from_ours_is_pickled_by_its_own_name() -> None:
+    assert pickle.loads(pickle.dumps(OfAProgram)) is OfAProgram
+    error = OfAProgram("text")
+    error.code = -77
+    twin = pickle.loads(pickle.dumps(error))
+    assert type(twin) is OfAProgram and (twin.args, twin.code) == (("text",), -77)
 
 
 def test_no_class_is_left_out_of_the_package() -> None:
