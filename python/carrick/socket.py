@@ -8,6 +8,7 @@ Everything else is the standard module's.
 
 from __future__ import annotations
 
+import sys
 from functools import partial as _partial
 from socket import *  # noqa: F403
 
@@ -56,6 +57,12 @@ class socket(_standard.socket):
         """A second socket object for the same connection."""
         return _adopt(super().dup())
 
+    def __reduce_ex__(self, protocol: Any, /) -> Any:
+        """As the standard class: multiprocessing passes it on to another process, and pickle refuses it."""
+        if type(self) is socket and _is_passed_on(sys._getframe(1).f_code.co_filename):
+            return _reduce(self)
+        return super().__reduce_ex__(protocol)
+
     def send_frame(self, data: Any, format: Any = "course", *, max_frame: int | None = None) -> None:
         """Send ``data`` as one frame: its length, then itself, in one system call.
 
@@ -101,6 +108,33 @@ class socket(_standard.socket):
         )
 
 
+def _register() -> None:
+    """Have the pickler of multiprocessing pass our class on, as it does with the standard one, which is registered."""
+    reduction: Any = sys.modules.get("multiprocessing.reduction")
+    if reduction is not None and hasattr(reduction, "register"):
+        reduction.register(socket, _reduce)
+
+
+def _is_passed_on(file: str) -> bool:
+    """Whether code of this file has multiprocessing's pickler, which may have been imported after this module."""
+    reduction: Any = sys.modules.get("multiprocessing.reduction")
+    if reduction is None or file != reduction.dump.__code__.co_filename:
+        return False
+    _register()
+    return True
+
+
+def _reduce(passed: socket) -> Any:
+    from multiprocessing import reduction
+
+    descriptor = reduction.DupFd(passed.fileno())
+    return _rebuild, (descriptor, passed.family, passed.type, passed.proto)
+
+
+def _rebuild(descriptor: Any, family: int, type: int, proto: int) -> socket:
+    return socket(family, type, proto, fileno=descriptor.detach())
+
+
 def _adopt(made: _standard.socket) -> socket:
     """The same socket as one of ours."""
     if isinstance(made, socket):
@@ -131,6 +165,8 @@ def socketpair(*args: Any, **kwargs: Any) -> tuple[socket, socket]:
     left, right = _standard.socketpair(*args, **kwargs)
     return _adopt(left), _adopt(right)
 
+
+_register()
 
 # Without a frame of its own: the standard module may warn of a name, and whoever used it is to be named.
 __getattr__ = _partial(getattr, _standard)

@@ -33,7 +33,8 @@ def check_spawning(obj: Any) -> None:
     """Raise RuntimeError unless the object is on its way to a child that may have it."""
     context.assert_spawning(obj)
     # What came from another process was not made for forks, and does not say so.
-    if getattr(obj, "_is_fork_ctx", False):
+    known = vars(obj)
+    if known.get("_carrick_is_fork_ctx") or known.get("_is_fork_ctx"):
         by_name = ", or give it a name and open it there" if hasattr(obj, "open") else ""
         # Programs look for the standard library's first words, whatever the class is.
         raise RuntimeError(

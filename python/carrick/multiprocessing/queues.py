@@ -11,18 +11,17 @@ from the standard class instead: loky's queues are.
 
 from __future__ import annotations
 
-import io
 import operator
 import os
 import pickle
-import struct
 from collections.abc import Callable, Iterable
 from multiprocessing import reduction
-from queue import Empty
+from queue import Empty, Full
 
 from carrick import _carrick
-from carrick._errors import CorruptError
 from carrick._standard import queues as _standard
+from carrick.multiprocessing import _inside, _pickling
+from carrick.multiprocessing._feeder import Feeder
 from carrick.multiprocessing._handover import check_spawning, is_fork
 
 TYPE_CHECKING = False
@@ -38,94 +37,12 @@ __all__ = ["JoinableQueue", "Queue", "SimpleQueue"]
 _ForkingPickler = reduction.ForkingPickler
 _loads: Callable[[Any], Any] = pickle.loads
 
-_PLAIN = frozenset((bool, bytes, float, int, str, type(None)))
-"""Types that no reducer can be registered for: they need no pickler of one's own."""
-
 _LARGE = 16 << 10
 """From this length on a bytes object goes into the queue without being copied into a pickle first."""
 
 _LARGEST = 0xFFFF_FFFF
 
-_BUFFERS = b"\0carrik5"
-"""What an item begins with that is a pickle and the buffers that belong to it (protocol 5, PEP 574)."""
-
-_BUFFER = 32 << 10
-"""From this length on a buffer goes by itself, without being copied into a pickle first. No shorter item has any."""
-
-_ALIGNED = 64
-"""What the place of a buffer in an item is a multiple of."""
-
-_picklers: list[tuple[Any, io.BytesIO, list[memoryview]]] = []
-"""Picklers that nobody uses now. Making one takes longer than most pickles."""
-
-
-def _pickler() -> tuple[Any, io.BytesIO, list[memoryview]]:
-    """A pickler, where it writes to, and the large buffers that it leaves out."""
-    buffer, large = io.BytesIO(), []
-
-    def take(part: pickle.PickleBuffer) -> bool:
-        try:
-            view = part.raw()
-        except BufferError:  # Not in one piece: the pickler says so.
-            return True
-        if view.nbytes < _BUFFER:
-            return True
-        large.append(view)
-        return False
-
-    return _ForkingPickler(buffer, 5, True, take), buffer, large
-
-
-def _dumps(obj: Any) -> Any:
-    """The pickle of an object, or a list of parts that are to be put one behind the other."""
-    if type(obj) in _PLAIN:
-        return pickle.dumps(obj)
-    try:
-        pickler, buffer, large = _picklers.pop()
-    except IndexError:
-        pickler, buffer, large = _pickler()
-    # One that failed is not used again.
-    pickler.dump(obj)
-    body: Any = buffer.getvalue()
-    pickler.clear_memo()
-    if large:
-        return _parts(body, large)
-    if len(body) < _LARGE:
-        buffer.seek(0)
-        buffer.truncate()
-        _picklers.append((pickler, buffer, large))
-    return body
-
-
-def _parts(body: bytes, buffers: list[memoryview]) -> list[Any]:
-    """An item of a pickle and buffers: how long each is, the pickle, the buffers."""
-    lengths = [len(body), len(buffers), *(view.nbytes for view in buffers)]
-    parts: list[Any] = [_BUFFERS, struct.pack(f"<{len(lengths)}Q", *lengths), body]
-    place = sum(map(len, parts))
-    for view in buffers:
-        padding = -place % _ALIGNED
-        parts += (bytes(padding), view)
-        place += padding + view.nbytes
-    return parts
-
-
-def _load_parts(body: bytearray) -> Any:
-    """The object of an item of :func:`_parts`. It refers to the buffers where they are."""
-    view, buffers = memoryview(body), []
-    try:
-        length, count = struct.unpack_from("<2Q", body, len(_BUFFERS))
-        lengths = struct.unpack_from(f"<{count}Q", body, len(_BUFFERS) + 16)
-    except struct.error:
-        raise CorruptError("an item with buffers that says no lengths") from None
-    begin = len(_BUFFERS) + 16 + 8 * count
-    place = begin + length
-    for size in lengths:
-        place += -place % _ALIGNED
-        buffers.append(view[place : place + size])
-        place += size
-    if place != len(body):
-        raise CorruptError(f"an item with buffers of {place} bytes that has {len(body)}")
-    return pickle.loads(view[begin : begin + length], buffers=buffers)
+_load_parts = _pickling.load_parts
 
 
 def _codec_of_pickles() -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
@@ -133,53 +50,16 @@ def _codec_of_pickles() -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
     for pickler in (_ForkingPickler, reduction.ForkingPickler):
         if pickler.__module__ != reduction.__name__:
             return pickler.dumps, pickler.loads
-    return _dumps, _loads
-
-
-_STANDARD_PARTS = frozenset(
-    (
-        "_rlock",
-        "_wlock",
-        "_sem",
-        "_buffer",
-        "_notempty",
-        "_joincancelled",
-        "_jointhread",
-        "_close",
-        "_send_bytes",
-        "_recv_bytes",
-        "_cond",
-        "_unfinished_tasks",
-        "_feed",
-        "_start_thread",
-        "_reset",
-        "_after_fork",
-        "_finalize_join",
-        "_finalize_close",
-    )
-)
-"""What the standard classes have inside, and ours have not."""
-
-
-def _stand_on_standard(cls: type) -> None:
-    """Derive a class that overrides, or names in a method, what only the standard classes have from those."""
-    names = set(vars(cls))
-    for member in vars(cls).values():
-        code = getattr(getattr(member, "__func__", member), "__code__", None)
-        names.update(getattr(code, "co_names", ()))
-    if not names.isdisjoint(_STANDARD_PARTS):
-        ours = {Queue, JoinableQueue, SimpleQueue}
-        cls.__bases__ = tuple(
-            getattr(_standard, base.__name__) if base in ours else base for base in cls.__bases__
-        )
+    return _pickling.dumps, _loads
 
 
 class _End:
     """An end of a queue, as far as something that expects a Connection can make use of it."""
 
     def __init__(self, queue: _carrick.SharedQueue) -> None:
-        self._queue = queue
-        self._dumps, self._loads = _codec_of_pickles()
+        self._carrick_queue = queue
+        dumps, self._carrick_loads = _codec_of_pickles()
+        self._carrick_dumps = _pickling.dumps_here if dumps is _pickling.dumps else dumps
         self.closed = False
 
     def close(self) -> None:
@@ -195,31 +75,31 @@ class _End:
 class _Reader(_End):
     def fileno(self) -> int:
         """A descriptor that is readable while an item is in the queue."""
-        return self._queue.event_fileno()
+        return self._carrick_queue.event_fileno()
 
     def poll(self, timeout: float | None = 0.0) -> bool:
         """Whether an item is in the queue; waits for at most ``timeout`` seconds, None is for ever."""
-        return self._queue.poll(timeout)
+        return self._carrick_queue.poll(timeout)
 
     def recv(self) -> Any:
         """Wait for an item and take it."""
-        return self._queue.get(self._loads)
+        return self._carrick_queue.get(self._carrick_loads)
 
     def recv_bytes(self, maxlength: int | None = None) -> bytes:
         """Wait for an item and take it as it is."""
-        body: bytes = self._queue.get(bytes)
-        return body
+        body: bytes = self._carrick_queue.get(bytes)
+        return _pickling.plain(body) if self._carrick_loads is _loads else body
 
 
 class _Writer(_End):
     def send(self, obj: Any) -> None:
         """Put an item."""
-        self._queue.put(self._dumps(obj))
+        self._carrick_queue.put(self._carrick_dumps(obj))
 
     def send_bytes(self, buf: Any, offset: int = 0, size: int | None = None) -> None:
         """Put an item as it is."""
         view = memoryview(buf).cast("B")[offset:]
-        self._queue.put(view if size is None else view[:size])
+        self._carrick_queue.put(view if size is None else view[:size])
 
 
 def _dump_bytes(obj: Any) -> memoryview:
@@ -251,6 +131,10 @@ _CODECS: dict[str, Callable[[], tuple[Callable[[Any], Any], Callable[[Any], Any]
 }
 
 
+_OURS: dict[type, type] = {}
+"""For each class of this module the standard one."""
+
+
 class Queue(_standard.Queue):  # type: ignore[type-arg]
     """A queue for processes, first in, first out, of at most ``maxsize`` items; 0 and less is no limit.
 
@@ -262,7 +146,7 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        _stand_on_standard(cls)
+        _inside.stand_on_standard(cls, _OURS)
 
     def __init__(
         self,
@@ -277,39 +161,45 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
             self._maxsize = max(operator.index(maxsize), 0)
         except TypeError:
             raise TypeError(f"maxsize {maxsize!r}; give an int, 0 or less for no limit") from None
-        self._is_fork_ctx = is_fork(ctx)
+        self._carrick_is_fork_ctx = is_fork(ctx)
         self._ignore_epipe = False
         self._opid = os.getpid()
-        self._set_codec(codec)
-        self._set(_carrick.SharedQueue(self._maxsize, max_bytes, name=name))
+        self._carrick_set_codec(codec)
+        self._carrick_set(_carrick.SharedQueue(self._maxsize, max_bytes, name=name))
 
-    def _set_codec(self, codec: str) -> None:
+    def __getattr__(self, name: str) -> Any:
+        return _inside.part(self, name)
+
+    def _carrick_set_codec(self, codec: str) -> None:
         if codec not in _CODECS:
             raise ValueError(f"codec {codec!r}; it is one of {', '.join(map(repr, _CODECS))}")
-        self._codec = codec
-        self._dumps, self._loads = _CODECS[codec]()
-        self._pickles = codec == "pickle"
-        self._pickles_bytes_itself = self._dumps is _dumps
+        self._carrick_codec = codec
+        self._carrick_dumps, self._carrick_loads = _CODECS[codec]()
+        self._carrick_pickles = codec == "pickle"
+        self._carrick_pickles_bytes_itself = self._carrick_dumps is _pickling.dumps
 
-    def _set(self, queue: _carrick.SharedQueue) -> None:
-        self._queue = queue
+    def _carrick_set(self, queue: _carrick.SharedQueue) -> None:
+        self._carrick_queue = queue
         self._reader = _Reader(queue)
         self._writer = _Writer(queue)
         self._poll = self._reader.poll
         self._closed = False
         self._thread = None
-        self._used = False
+        self._carrick_used = False
+        self._carrick_feeder: Feeder | None = None
+        if type(self) not in _OURS:
+            _inside.note_made(type(self))
 
     def __getstate__(self) -> Any:
         check_spawning(self)
-        queue, bell = self._queue.descriptors()
+        queue, bell = self._carrick_queue.descriptors()
         descriptors = reduction.DupFd(queue), None if bell == -1 else reduction.DupFd(bell)
-        return (self._ignore_epipe, self._maxsize, self._opid, self._codec, *descriptors)
+        return (self._ignore_epipe, self._maxsize, self._opid, self._carrick_codec, *descriptors)
 
     def __setstate__(self, state: Any) -> None:
         self._ignore_epipe, self._maxsize, self._opid, codec, queue, bell = state
-        self._set_codec(codec)
-        self._set(_carrick.SharedQueue.attach(queue.detach(), -1 if bell is None else bell.detach()))
+        self._carrick_set_codec(codec)
+        self._carrick_set(_carrick.SharedQueue.attach(queue.detach(), -1 if bell is None else bell.detach()))
 
     def put(self, obj: Any, block: bool = True, timeout: float | None = None) -> None:
         """Put an item at the end.
@@ -320,20 +210,42 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         """
         if self._closed:
             raise ValueError(f"Queue {self!r} is closed")
-        self._used = True
-        if self._pickles_bytes_itself and type(obj) is bytes and _LARGE <= len(obj) <= _LARGEST:
-            self._queue.put_bytes(obj, block, timeout)
+        self._carrick_used = True
+        if self._carrick_feeder is not None and self._carrick_feed(obj, block, timeout):
+            return
+        if self._writer.closed:
+            self._on_queue_feeder_error(OSError("handle is closed"), obj)
+            return
+        if self._carrick_pickles_bytes_itself and type(obj) is bytes and _LARGE <= len(obj) <= _LARGEST:
+            self._carrick_queue.put_bytes(obj, block, timeout)
             return
         try:
-            body = self._dumps(obj)
+            body = self._carrick_dumps(obj)
+        except _pickling.Waiting as waiting:
+            self._carrick_feeder = Feeder(self)
+            self._carrick_feed(obj, block, timeout, waiting.reduced)
+            return
         except MemoryError:
             raise  # The object is not to blame.
         except Exception as error:
-            if not self._pickles:
+            if not self._carrick_pickles:
                 raise
             self._on_queue_feeder_error(error, obj)
             return
-        self._queue.put(body, block, timeout)
+        self._carrick_queue.put(body, block, timeout)
+
+    def _carrick_feed(
+        self, obj: Any, block: bool, timeout: float | None, reduced: tuple[Any, Any] = (None, None)
+    ) -> bool:
+        """Have a thread put an item, behind those that it has to put already; False: it has put them all."""
+        feeder = self._carrick_feeder
+        if feeder is not None and feeder.is_alive():
+            if not feeder.room(self._maxsize, block, timeout):
+                raise Full
+            if feeder.put(obj, reduced):
+                return True
+        self._carrick_feeder = None
+        return False
 
     def get(self, block: bool = True, timeout: float | None = None) -> Any:
         """Take the item at the beginning.
@@ -343,16 +255,16 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         if self._closed:
             raise ValueError(f"Queue {self!r} is closed")
         try:
-            return self._queue.get(self._loads, block, timeout)
+            return self._carrick_queue.get(self._carrick_loads, block, timeout)
         except (pickle.UnpicklingError, ValueError) as error:
-            self._note_codec(error)
+            self._carrick_note_codec(error)
             raise
 
-    def _note_codec(self, error: Exception) -> None:
-        if self._codec == "json" or isinstance(error, pickle.UnpicklingError):
+    def _carrick_note_codec(self, error: Exception) -> None:
+        if self._carrick_codec == "json" or isinstance(error, pickle.UnpicklingError):
             error.add_note(
-                f"The item came from a queue of codec={self._codec!r}: was it put by a process that opened the queue, "
-                "or attached to it, with another codec?"
+                f"The item came from a queue of codec={self._carrick_codec!r}: was it put by a process that opened "
+                "the queue, or attached to it, with another codec?"
             )
 
     def put_many(self, items: Iterable[Any], block: bool = True, timeout: float | None = None) -> None:
@@ -370,9 +282,9 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         if self._closed:
             raise ValueError(f"Queue {self!r} is closed")
         try:
-            return self._queue.get_many(self._loads, max_items, block, timeout)
+            return self._carrick_queue.get_many(self._carrick_loads, max_items, block, timeout)
         except (pickle.UnpicklingError, ValueError) as error:
-            self._note_codec(error)
+            self._carrick_note_codec(error)
             raise
 
     def get_in_place(
@@ -390,11 +302,11 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         """
         if self._closed:
             raise ValueError(f"Queue {self!r} is closed")
-        if self._codec != "bytes":
+        if self._carrick_codec != "bytes":
             raise ValueError(
-                f"get_in_place() of a queue of codec {self._codec!r}: make it with codec='bytes'"
+                f"get_in_place() of a queue of codec {self._carrick_codec!r}: make it with codec='bytes'"
             )
-        return self._queue.get_in_place(read, block, timeout)
+        return self._carrick_queue.get_in_place(read, block, timeout)
 
     def descriptors(self) -> tuple[int, int]:
         """The two descriptors to hand to a program in another language, which attaches to the queue by them.
@@ -402,7 +314,7 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         They stay the queue's: pass them on with ``subprocess.Popen(pass_fds=)`` or over a Unix socket. A queue with a
         name has no second one: -1.
         """
-        return self._queue.descriptors()
+        return self._carrick_queue.descriptors()
 
     @classmethod
     def attach(cls, fd: int, bell_fd: int = -1, *, codec: str = "pickle") -> Self:
@@ -410,7 +322,7 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
 
         They stay the caller's. What is in the queue must be what ``codec`` says.
         """
-        return cls._over(os.dup(fd), bell_fd if bell_fd == -1 else os.dup(bell_fd), codec)
+        return cls._carrick_over(os.dup(fd), bell_fd if bell_fd == -1 else os.dup(bell_fd), codec)
 
     @classmethod
     def open(cls, name: str, *, codec: str = "pickle") -> Self:
@@ -418,46 +330,55 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
 
         What is in the queue must be what ``codec`` says.
         """
-        return cls._over(_carrick.open_name(name), -1, codec)
+        return cls._carrick_over(_carrick.open_name(name), -1, codec)
 
     @classmethod
-    def _over(cls, fd: int, bell_fd: int, codec: str) -> Self:
+    def _carrick_over(cls, fd: int, bell_fd: int, codec: str) -> Self:
         queue = _carrick.SharedQueue.attach(fd, bell_fd)
         found = cls.__new__(cls)
         found._ignore_epipe = False
         found._opid = os.getpid()
-        found._set_codec(codec)
-        found._set(queue)
+        found._carrick_set_codec(codec)
+        found._carrick_set(queue)
         found._maxsize = queue.max_items()
         return found
 
     def qsize(self) -> int:
         """How many items are in the queue, at this moment."""
-        return self._queue.qsize()
+        feeder = self._carrick_feeder
+        waiting = len(feeder) if feeder is not None and feeder.is_alive() else 0
+        return self._carrick_queue.qsize() + waiting
 
     def empty(self) -> bool:
         """Whether no item is in the queue, at this moment."""
-        if self._closed and self._used:
+        if self._closed and self._carrick_used:
             raise OSError("handle is closed")
-        return self._queue.qsize() == 0
+        return self._carrick_queue.qsize() == 0
 
     def full(self) -> bool:
         """Whether the queue has as many items as it may have, at this moment."""
-        return 0 < self._maxsize <= self._queue.qsize()
+        return 0 < self._maxsize <= self.qsize()
 
     def close(self) -> None:
         """This process puts and takes no more."""
         self._closed = True
-        if self._used:
+        if self._carrick_feeder is not None and self._carrick_feeder.is_alive():
+            return
+        if self._carrick_used:
             self._reader.close()
             self._writer.close()
 
     def join_thread(self) -> None:
-        """Wait for what was put to be in the queue, where it is already."""
+        """Wait for what was put to be in the queue, where it is already as a rule."""
         assert self._closed, f"Queue {self!r} not closed"
+        if self._carrick_feeder is not None and not self._joincancelled:
+            self._carrick_feeder.join()
 
     def cancel_join_thread(self) -> None:
-        """Keep :meth:`join_thread` from waiting, which it never does."""
+        """Keep :meth:`join_thread`, and the end of the process, from waiting."""
+        self._joincancelled = True
+        if self._carrick_feeder is not None:
+            self._carrick_feeder.cancel()
 
     def _terminate_broken(self) -> None:
         self._reader.close()
@@ -476,7 +397,7 @@ class JoinableQueue(Queue):
 
     def task_done(self) -> None:
         """Say that an item taken from the queue is done; ValueError when that was said too often."""
-        self._queue.task_done()
+        self._carrick_queue.task_done()
 
     def join(self, timeout: float | None = None) -> None:
         """Wait until every item that was put is done.
@@ -484,7 +405,7 @@ class JoinableQueue(Queue):
         Raises TimeoutError when it is not after ``timeout`` seconds; None is for ever. What a process took that was
         killed before it called :meth:`task_done` is never done.
         """
-        self._queue.join(timeout)
+        self._carrick_queue.join(timeout)
 
 
 _PIPE = 1 << 20
@@ -520,7 +441,7 @@ class _SimpleReader(_Reader):
     def recv(self) -> Any:
         """Wait for an item and take it."""
         try:
-            return self._queue.get(self._loads, self.waits)
+            return self._carrick_queue.get(self._carrick_loads, self.waits)
         except Empty:
             return None
 
@@ -530,27 +451,33 @@ class SimpleQueue(_standard.SimpleQueue):  # type: ignore[type-arg]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        _stand_on_standard(cls)
+        _inside.stand_on_standard(cls, _OURS)
+
+    def __getattr__(self, name: str) -> Any:
+        return _inside.part(self, name)
 
     def __init__(self, *, ctx: Any) -> None:
-        self._is_fork_ctx = is_fork(ctx)
-        self._set(_carrick.SharedQueue(0, _PIPE, True))
+        self._carrick_is_fork_ctx = is_fork(ctx)
+        self._carrick_set(_carrick.SharedQueue(0, _PIPE, True))
 
-    def _set(self, queue: _carrick.SharedQueue) -> None:
-        self._queue = queue
+    def _carrick_set(self, queue: _carrick.SharedQueue) -> None:
+        self._carrick_queue = queue
         self._reader = _SimpleReader(queue)
         self._writer = _Writer(queue)
         self._poll = self._reader.poll
-        self._dumps, self._loads = _codec_of_pickles()
+        dumps, self._carrick_loads = _codec_of_pickles()
+        self._carrick_dumps = _pickling.dumps_here if dumps is _pickling.dumps else dumps
         self._rlock = _Emptying(self._reader)
+        if type(self) not in _OURS:
+            _inside.note_made(type(self))
 
     def __getstate__(self) -> Any:
         check_spawning(self)
-        return tuple(map(reduction.DupFd, self._queue.descriptors()))
+        return tuple(map(reduction.DupFd, self._carrick_queue.descriptors()))
 
     def __setstate__(self, state: Any) -> None:
         queue, bell = state
-        self._set(_carrick.SharedQueue.attach(queue.detach(), bell.detach()))
+        self._carrick_set(_carrick.SharedQueue.attach(queue.detach(), bell.detach()))
 
     def close(self) -> None:
         """This process puts and takes no more."""
@@ -560,17 +487,20 @@ class SimpleQueue(_standard.SimpleQueue):  # type: ignore[type-arg]
     def empty(self) -> bool:
         """Whether no item is in the queue, at this moment."""
         self._reader.check_open()
-        return self._queue.qsize() == 0
+        return self._carrick_queue.qsize() == 0
 
     def get(self) -> Any:
         """Wait for an item and take it."""
         self._reader.check_open()
-        return self._queue.get(self._loads)
+        return self._carrick_queue.get(self._carrick_loads)
 
     def put(self, obj: Any) -> None:
         """Put an item at the end."""
         self._writer.check_open()
-        self._queue.put(self._dumps(obj))
+        self._carrick_queue.put(self._carrick_dumps(obj))
+
+
+_OURS.update({cls: getattr(_standard, cls.__name__) for cls in (Queue, JoinableQueue, SimpleQueue)})
 
 
 def __getattr__(name: str) -> Any:
