@@ -175,7 +175,7 @@ def test_an_item_of_more_than_4_gib_reaches_another_process() -> None:
         # Bytes that are too long for the short way to pickle them are refused there, so that they go the other way.
         from carrick.multiprocessing import queues
         try:
-            q._queue.put_bytes(bytes(queues._LARGEST + 1))
+            q._carrick_queue.put_bytes(bytes(queues._LARGEST + 1))
         except ValueError as error:
             assert "4 GiB or more" in str(error)
         else:

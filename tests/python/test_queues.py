@@ -134,7 +134,7 @@ def test_an_object_is_taken_as_it_was_when_it_was_put() -> None:
 
 def test_an_exception_while_unpickling_reaches_the_taker_and_the_queue_goes_on() -> None:
     q = multiprocessing.Queue()
-    q._queue.put(b"this is no pickle")
+    q._carrick_queue.put(b"this is no pickle")
     q.put("next")
     with pytest.raises(pickle.UnpicklingError):
         q.get()
@@ -161,7 +161,7 @@ def test_many_items_are_put_and_taken_at_a_time() -> None:
     with pytest.raises(queue.Empty):
         q.get_many(block=False)
     q.put("good")
-    q._queue.put(b"this is no pickle")
+    q._carrick_queue.put(b"this is no pickle")
     q.put("after")
     with pytest.raises(pickle.UnpicklingError) as caught:
         q.get_many()
@@ -375,7 +375,7 @@ def test_threads_of_one_process_share_a_queue() -> None:
 def test_corrupted_memory_gives_an_error() -> None:
     q = multiprocessing.Queue()
     q.put("item")
-    os.pwrite(q._queue.descriptors()[0], b"\xff" * 8, 4096)
+    os.pwrite(q._carrick_queue.descriptors()[0], b"\xff" * 8, 4096)
     with pytest.raises(carrick.CorruptError):
         q.get()
 

@@ -119,7 +119,7 @@ impl Record<'_> {
 
 impl Queue {
     /// The ring in this process's memory. `grow` makes it where there is none yet.
-    fn ring(&self, ring: usize, operation: &'static str, grow: bool) -> Result<Ring<'_>> {
+    pub(super) fn ring(&self, ring: usize, operation: &'static str, grow: bool) -> Result<Ring<'_>> {
         let slot = self.rings.get(ring).ok_or_else(|| corrupt("a ring"))?;
         if let Some(mapping) = slot.get() {
             return Ok(Ring::new(mapping));

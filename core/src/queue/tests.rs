@@ -2,7 +2,8 @@
 //! Tests of what is seen from inside only: a queue whose producer ended between two stores, and who wakes whom.
 #![expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
-use super::layout::Commit;
+use super::layout::{Commit, SMALLEST, start_of_ring};
+use super::ring::Ring;
 use super::stream::Outcome;
 use super::{Held, Queue, QueueOptions};
 use crate::error::Kind;
@@ -21,6 +22,27 @@ fn put_and_stop(queue: &Queue, body: &[u8]) {
         Outcome::Put(after) => queue.commit_put(head, after),
         Outcome::Full(_) | Outcome::Crowded(_) => panic!("there is no room"),
     }
+}
+
+#[test]
+fn a_ring_that_is_not_mapped_is_the_same_memory() {
+    let queue = Queue::new(QueueOptions::default()).unwrap();
+    let mapped = queue.ring(0, "test", true).unwrap();
+    let unmapped = Ring::unmapped(&queue.file, start_of_ring(0), SMALLEST);
+    // At the beginning, across pages and windows, and from the end on at the beginning.
+    for (place, length) in [(0, 1), (4090, 20_000), (SMALLEST - 5, 4096), (3 * SMALLEST - 4096, 64 << 10)] {
+        let bytes: Vec<u8> = (0..length).map(|n| u8::try_from((n + place as usize) % 251).unwrap()).collect();
+        for (writer, reader) in [(&mapped, &unmapped), (&unmapped, &mapped), (&unmapped, &unmapped)] {
+            mapped.write(0, &vec![0; 64 << 10], "test").unwrap();
+            writer.write(place, &bytes, "test").unwrap();
+            let mut read = vec![0; length];
+            reader.read(place, sys::as_uninit(&mut read), "test").unwrap();
+            assert_eq!(read, bytes, "{length} bytes at {place}");
+        }
+    }
+    unmapped.write(8, &7_u64.to_le_bytes(), "test").unwrap();
+    assert_eq!((mapped.word(8, "test").unwrap(), unmapped.word(8, "test").unwrap()), (7, 7));
+    assert_eq!(unmapped.part(0, 8, "test").unwrap_err().kind(), Kind::NoMemory);
 }
 
 fn rings(bell: BorrowedFd<'_>) -> bool {

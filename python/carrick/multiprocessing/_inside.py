@@ -226,15 +226,20 @@ _PARTS: dict[str, Callable[[Any], Any]] = {
     "_recv_bytes": lambda queue: queue._reader.recv_bytes,
 }
 
+_KEPT = frozenset(("_buffer", "_notempty", "_rlock", "_wlock"))
+
 _OF_JOINABLE: dict[str, Callable[[Any], Any]] = {"_cond": _Done, "_unfinished_tasks": _Unfinished}
 
 
 def part(queue: Any, name: str) -> Any:
-    """Make what a queue has in place of a part of the standard class, which it keeps; AttributeError for all else."""
+    """What a queue has in place of a part of the standard class; AttributeError for all else."""
     make = _PARTS.get(name)
     if make is None and hasattr(type(queue), "task_done"):
         make = _OF_JOINABLE.get(name)
     if make is None or "_carrick_queue" not in vars(queue):
         raise AttributeError(f"{type(queue).__name__!r} object has no attribute {name!r}")
-    made = vars(queue)[name] = make(queue)
+    made = make(queue)
+    # What refers to the queue is made each time: the queue would outlive its last user.
+    if name in _KEPT:
+        vars(queue)[name] = made
     return made

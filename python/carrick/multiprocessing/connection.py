@@ -160,6 +160,8 @@ class SocketListener(_standard.SocketListener):
             if bound is not None:
                 bound.close()
             raise
+        if self._socket.fileno() <= 2:
+            self._socket = socket.socket(fileno=lift(self._socket.detach()))
         # Ends the waits of this process's threads when the listener is closed.
         self._carrick_waker = _carrick.Waker()
         # Several processes may accept from one socket: who comes second must not wait inside accept.
@@ -179,7 +181,7 @@ class SocketListener(_standard.SocketListener):
             raise OSError("listener is closed")
         patience = self._socket.gettimeout()
         # A copy: closing the listener must not give the number to another file in the middle of a call.
-        listening = os.dup(self._socket.fileno())
+        listening = lift(os.dup(self._socket.fileno()))
         try:
             accepted: tuple[int, Any] | None = accept(listening, patience)
         finally:
@@ -247,7 +249,7 @@ def SocketClient(address: Any) -> Connection:
         made.setblocking(True)
         made.connect(address)
         _no_delay(made)
-        return Connection(made.detach())
+        return Connection(lift(made.detach()))
 
 
 def Client(address: Any, family: str | None = None, authkey: bytes | None = None) -> Connection:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import operator
 import os
 import pickle
+import resource
 from collections.abc import Callable, Iterable
 from multiprocessing import reduction
 from queue import Empty, Full
@@ -134,6 +135,14 @@ _CODECS: dict[str, Callable[[], tuple[Callable[[Any], Any], Callable[[Any], Any]
 _OURS: dict[type, type] = {}
 """For each class of this module the standard one."""
 
+_ENOUGH = 64 << 30
+"""A process that may not make so long a file (RLIMIT_FSIZE) gets standard queues: no limit is to be met in ours."""
+
+
+def _is_limited() -> bool:
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return limit != resource.RLIM_INFINITY and limit < _ENOUGH
+
 
 class Queue(_standard.Queue):  # type: ignore[type-arg]
     """A queue for processes, first in, first out, of at most ``maxsize`` items; 0 and less is no limit.
@@ -157,6 +166,10 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         max_bytes: int = 0,
         name: str | None = None,
     ) -> None:
+        if type(self) in _OURS and (codec, max_bytes, name) == ("pickle", 0, None) and _is_limited():
+            self.__class__ = _OURS[type(self)]
+            self.__init__(maxsize, ctx=ctx)  # type: ignore[misc]
+            return
         try:
             self._maxsize = max(operator.index(maxsize), 0)
         except TypeError:
@@ -457,6 +470,10 @@ class SimpleQueue(_standard.SimpleQueue):  # type: ignore[type-arg]
         return _inside.part(self, name)
 
     def __init__(self, *, ctx: Any) -> None:
+        if type(self) in _OURS and _is_limited():
+            self.__class__ = _OURS[type(self)]
+            self.__init__(ctx=ctx)  # type: ignore[misc]
+            return
         self._carrick_is_fork_ctx = is_fork(ctx)
         self._carrick_set(_carrick.SharedQueue(0, _PIPE, True))
 
