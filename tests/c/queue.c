@@ -4,6 +4,7 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -435,6 +436,7 @@ int main(int argc, char **argv)
         TEST(a_child_puts_and_its_parent_takes),
         TEST(a_killed_child_leaves_the_queue_usable),
         TEST(a_descriptor_is_enough_to_attach),
+        TEST(a_bell_that_is_none_is_refused_and_stays_open),
         TEST(a_selectable_queue_can_be_polled),
         TEST(closing_ends_it_for_all),
         TEST(corrupted_memory_gives_an_error),

@@ -16,7 +16,7 @@ import socket
 from multiprocessing import reduction, util
 
 from carrick import _carrick
-from carrick._descriptor import lift
+from carrick._descriptor import lift as _lift
 from carrick._standard import connection as _standard
 
 TYPE_CHECKING = False
@@ -161,7 +161,7 @@ class SocketListener(_standard.SocketListener):
                 bound.close()
             raise
         if self._socket.fileno() <= 2:
-            self._socket = socket.socket(fileno=lift(self._socket.detach()))
+            self._socket = socket.socket(fileno=_lift(self._socket.detach()))
         # Ends the waits of this process's threads when the listener is closed.
         self._carrick_waker = _carrick.Waker()
         # Several processes may accept from one socket: who comes second must not wait inside accept.
@@ -181,7 +181,7 @@ class SocketListener(_standard.SocketListener):
             raise OSError("listener is closed")
         patience = self._socket.gettimeout()
         # A copy: closing the listener must not give the number to another file in the middle of a call.
-        listening = lift(os.dup(self._socket.fileno()))
+        listening = _lift(os.dup(self._socket.fileno()))
         try:
             accepted: tuple[int, Any] | None = accept(listening, patience)
         finally:
@@ -249,7 +249,7 @@ def SocketClient(address: Any) -> Connection:
         made.setblocking(True)
         made.connect(address)
         _no_delay(made)
-        return Connection(lift(made.detach()))
+        return Connection(_lift(made.detach()))
 
 
 def Client(address: Any, family: str | None = None, authkey: bytes | None = None) -> Connection:
@@ -273,8 +273,8 @@ def Pipe(duplex: bool = True) -> tuple[Connection, Connection]:
         for end in (left, right):
             end.setblocking(True)
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PIPE_SIZE)
-        return Connection(lift(left.detach())), Connection(lift(right.detach()))
-    reading, writing = map(lift, os.pipe())
+        return Connection(_lift(left.detach())), Connection(_lift(right.detach()))
+    reading, writing = map(_lift, os.pipe())
     try:
         fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
     except OSError:

@@ -19,7 +19,7 @@ import sys
 from multiprocessing import process, resource_tracker, spawn, util
 
 from carrick import _carrick, _errors, _patch
-from carrick._descriptor import lift
+from carrick._descriptor import lift as _lift
 from carrick._standard import forkserver as _standard
 from carrick.multiprocessing import _child
 from carrick.multiprocessing.popen_fork import forget_exit_handlers, run_exit_handlers
@@ -91,7 +91,7 @@ class ForkServer(_standard.ForkServer):
 
     def _start(self, body: Any, fds: list[int]) -> tuple[int, int]:
         """Have a child made; returns its number and the descriptor on which its exit code will be."""
-        me = lift(os.pidfd_open(os.getpid()))
+        me = _lift(os.pidfd_open(os.getpid()))
         try:
             for attempt in range(_ATTEMPTS):
                 self.ensure_running()

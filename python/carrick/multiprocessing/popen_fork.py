@@ -13,7 +13,7 @@ import os
 from multiprocessing import util
 
 from carrick import _carrick
-from carrick._descriptor import lift
+from carrick._descriptor import lift as _lift
 from carrick._standard import popen_fork as _standard
 from carrick.multiprocessing import _bootstrap, _child
 
@@ -74,7 +74,7 @@ class Popen(_standard.Popen):
     def _launch(self, process_obj: Any) -> None:
         try:
             # Before the fork: where no number is left for a descriptor, there is no child yet.
-            parent = lift(os.pidfd_open(os.getpid()))
+            parent = _lift(os.pidfd_open(os.getpid()))
         except OSError as error:
             if error.errno not in (errno.ENOSYS, errno.EPERM):
                 raise
@@ -110,12 +110,12 @@ class Popen(_standard.Popen):
 def watch(pid: int) -> int:
     """A descriptor that is ready when the child has ended. There is a number for it: the parent's has just gone."""
     try:
-        return lift(os.pidfd_open(pid))
+        return _lift(os.pidfd_open(pid))
     except ProcessLookupError:
         # Where SIGCHLD is ignored the kernel has taken the child away already.
         ready, writing = os.pipe()
         os.close(writing)
-        return lift(ready)
+        return _lift(ready)
 
 
 def __getattr__(name: str) -> Any:

@@ -11,7 +11,7 @@ import sys
 from multiprocessing import resource_tracker, spawn, util
 
 from carrick import _patch
-from carrick._descriptor import lift
+from carrick._descriptor import lift as _lift
 from carrick._standard import popen_spawn_posix as _standard
 from carrick.multiprocessing import _child
 from carrick.multiprocessing.popen_fork import wait, watch
@@ -43,7 +43,7 @@ class Popen(_standard.Popen):
         try:
             body, rest = _write(arrival, self)
             opened.append(body)
-            parent = lift(os.pidfd_open(os.getpid()))
+            parent = _lift(os.pidfd_open(os.getpid()))
             opened.append(parent)
             code = _patch.child_command("carrick.multiprocessing._spawned", body, parent, tracker)
             program: Any = spawn.get_executable()
@@ -71,9 +71,9 @@ def _write(arrival: Any, popen: Any) -> tuple[int, tuple[Any, memoryview] | None
     if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
         buffer = io.BytesIO()
         arrival.write(buffer, popen)
-        reading, writing = map(lift, os.pipe())
+        reading, writing = map(_lift, os.pipe())
         return reading, (open(writing, "wb", buffering=0), buffer.getbuffer())
-    body = lift(os.memfd_create("carrick-process"))
+    body = _lift(os.memfd_create("carrick-process"))
     try:
         with open(body, "wb", closefd=False) as file:
             arrival.write(file, popen)
