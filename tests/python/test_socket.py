@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 import errno
 import hmac
 import os
@@ -145,7 +146,10 @@ def test_errors_are_equal_to_the_standard_ones(call: Any) -> None:
             try:
                 return ("returned", call(left))
             except OSError as error:
-                builtin = next(cls for cls in type(error).__mro__ if cls.__module__ == "builtins")
+                # Ours has the name of the standard one, which is the first that is really builtin.
+                builtin = next(
+                    cls for cls in type(error).__mro__ if getattr(builtins, cls.__name__, None) is cls
+                )
                 return (builtin, error.args, error.errno)
 
     def closed(left: Any, right: Any) -> None:

@@ -31,7 +31,8 @@ fn a_ring_that_is_not_mapped_is_the_same_memory() {
     let unmapped = Ring::unmapped(&queue.file, start_of_ring(0), SMALLEST);
     // At the beginning, across pages and windows, and from the end on at the beginning.
     for (place, length) in [(0, 1), (4090, 20_000), (SMALLEST - 5, 4096), (3 * SMALLEST - 4096, 64 << 10)] {
-        let bytes: Vec<u8> = (0..length).map(|n| u8::try_from((n + place as usize) % 251).unwrap()).collect();
+        let numbers = (0_u64..).take(length).map(|n| u8::try_from((n + place) % 251));
+        let bytes: Vec<u8> = numbers.collect::<Result<_, _>>().unwrap();
         for (writer, reader) in [(&mapped, &unmapped), (&unmapped, &mapped), (&unmapped, &unmapped)] {
             mapped.write(0, &vec![0; 64 << 10], "test").unwrap();
             writer.write(place, &bytes, "test").unwrap();

@@ -94,11 +94,11 @@ impl Wake {
 
     /// Whether the descriptor of another process can be one: it is no file, socket, pipe or terminal.
     pub(crate) fn is_one(&self) -> io::Result<bool> {
-        const ANONYMOUS: i64 = 0x0904_1934;
+        const ANONYMOUS: u64 = 0x0904_1934;
         // SAFETY: statfs is plain data for which all zeros is a value.
         let mut system: libc::statfs = unsafe { std::mem::zeroed() };
         syscall!(fstatfs(self.0.as_raw_fd(), &raw mut system))?;
-        Ok(i64::from(system.f_type) == ANONYMOUS)
+        Ok(u64::try_from(system.f_type) == Ok(ANONYMOUS))
     }
 
     /// Wakes the waiters, now and until [`clear`](Self::clear). Safe in a signal handler.
