@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import multiprocessing as standard_multiprocessing
 import threading
 from multiprocessing import queues as standard
 from typing import Any
@@ -197,6 +198,19 @@ def test_private_names_of_ours_are_none_that_a_program_could_have() -> None:
             "__getattr__",
             "_terminate_broken",
         }
+
+
+@pytest.mark.parametrize(
+    "kind", ["Lock", "RLock", "Semaphore", "BoundedSemaphore", "Event", "Condition", "Barrier"]
+)
+def test_private_names_of_locks_are_none_that_a_program_could_have(kind: str) -> None:
+    arguments = (2,) if kind == "Barrier" else ()
+    ours = getattr(CONTEXT, kind)(*arguments)
+    theirs = getattr(standard_multiprocessing.get_context("fork"), kind)(*arguments)
+    added = {*vars(ours), *dir(type(ours))} - {*vars(theirs), *dir(type(theirs))}
+    private = {name for name in added if name.startswith("_") and not name.startswith(("_carrick_", "__"))}
+    # The standard library's, in newer releases.
+    assert private <= {"_is_fork_ctx"}
 
 
 class Own(queues.Queue):

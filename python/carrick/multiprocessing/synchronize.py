@@ -59,9 +59,9 @@ class SemLock(_standard.SemLock):
         name: str | None = None,
     ) -> None:
         self._is_fork_ctx = is_fork(ctx)
-        self._set(_carrick.SemLock(kind, value, maxvalue, on_owner_death, name))
+        self._carrick_set(_carrick.SemLock(kind, value, maxvalue, on_owner_death, name))
 
-    def _set(self, semlock: _carrick.SemLock) -> None:
+    def _carrick_set(self, semlock: _carrick.SemLock) -> None:
         self._semlock = semlock
         self.acquire = semlock.acquire  # type: ignore[method-assign]
         self.release = semlock.release  # type: ignore[method-assign]
@@ -73,7 +73,7 @@ class SemLock(_standard.SemLock):
         return give(self._semlock), self._semlock._state()
 
     def __setstate__(self, state: Any) -> None:
-        self._set(take(_carrick.SemLock._attach, *state))
+        self._carrick_set(take(_carrick.SemLock._attach, *state))
 
     def place(self) -> tuple[int, int]:
         """The descriptor and the number that a program in another language attaches with.
@@ -84,9 +84,9 @@ class SemLock(_standard.SemLock):
         return self._semlock._place()[:2]
 
     @classmethod
-    def _attach(cls, fd: int, slot: int, kind: int, on_owner_death: str | None) -> Self:
+    def _carrick_attach(cls, fd: int, slot: int, kind: int, on_owner_death: str | None) -> Self:
         found = cls.__new__(cls)
-        found._set(_carrick.SemLock._attach(fd, slot, 0, (kind, on_owner_death)))
+        found._carrick_set(_carrick.SemLock._attach(fd, slot, 0, (kind, on_owner_death)))
         return found
 
 
@@ -101,7 +101,7 @@ class Semaphore(SemLock, _standard.Semaphore):
     @classmethod
     def attach(cls, fd: int, slot: int) -> Self:
         """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
-        return cls._attach(fd, slot, SEMAPHORE, None)
+        return cls._carrick_attach(fd, slot, SEMAPHORE, None)
 
     @classmethod
     def open(cls, name: str) -> Self:
@@ -134,7 +134,7 @@ class Lock(SemLock, _standard.Lock):
     @classmethod
     def attach(cls, fd: int, slot: int, *, on_owner_death: str = "warn") -> Self:
         """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
-        return cls._attach(fd, slot, SEMAPHORE, on_owner_death)
+        return cls._carrick_attach(fd, slot, SEMAPHORE, on_owner_death)
 
     @classmethod
     def open(cls, name: str, *, on_owner_death: str = "warn") -> Self:
@@ -153,7 +153,7 @@ class RLock(SemLock, _standard.RLock):
     @classmethod
     def attach(cls, fd: int, slot: int, *, on_owner_death: str = "warn") -> Self:
         """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
-        return cls._attach(fd, slot, RECURSIVE_MUTEX, on_owner_death)
+        return cls._carrick_attach(fd, slot, RECURSIVE_MUTEX, on_owner_death)
 
     @classmethod
     def open(cls, name: str, *, on_owner_death: str = "warn") -> Self:
@@ -178,18 +178,18 @@ class Condition(_standard.Condition):
     __slots__ = ("__enter__", "__exit__")
 
     def __init__(self, lock: Any = None, *, ctx: Any, name: str | None = None) -> None:
-        self._is_fork_ctx = is_fork(ctx)
+        self._carrick_is_fork_ctx = is_fork(ctx)
         if lock is None and name is not None:
             raise ValueError(f"condition {name!r} without a lock: give it one with a name of its own")
         if lock is None:
             lock = RLock(ctx=ctx)
         if not isinstance(lock, (Lock, RLock)):
             raise TypeError(f"{lock!r}: a condition needs a Lock or RLock of {__name__}, or None")
-        self._set(lock, _carrick.SharedCondition(name))
+        self._carrick_set(lock, _carrick.SharedCondition(name))
 
-    def _set(self, lock: Any, condition: _carrick.SharedCondition) -> None:
+    def _carrick_set(self, lock: Any, condition: _carrick.SharedCondition) -> None:
         self._lock = lock
-        self._condition = condition
+        self._carrick_condition = condition
         self._sleeping_count: Any = _Count(condition.waiting)
         self._woken_count: Any = _Count(int)
         self._wait_semaphore: Any = _Count(int)
@@ -200,21 +200,21 @@ class Condition(_standard.Condition):
 
     def __getstate__(self) -> Any:
         check_spawning(self)
-        return self._lock, give(self._condition)
+        return self._lock, give(self._carrick_condition)
 
     def __setstate__(self, state: Any) -> None:
         lock, place = state
-        self._set(lock, take(_carrick.SharedCondition._attach, place))
+        self._carrick_set(lock, take(_carrick.SharedCondition._attach, place))
 
     def place(self) -> tuple[int, int]:
         """The descriptor and the number that a program in another language attaches with; its lock has its own."""
-        return self._condition._place()[:2]
+        return self._carrick_condition._place()[:2]
 
     @classmethod
     def attach(cls, fd: int, slot: int, lock: Lock | RLock) -> Self:
         """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
         found = cls.__new__(cls)
-        found._set(lock, _carrick.SharedCondition._attach(fd, slot, 0))
+        found._carrick_set(lock, _carrick.SharedCondition._attach(fd, slot, 0))
         return found
 
     @classmethod
@@ -225,62 +225,62 @@ class Condition(_standard.Condition):
     def wait(self, timeout: float | None = None) -> bool:
         """Let the lock go, wait to be notified and take the lock again; False when ``timeout`` seconds passed first."""
         assert self._lock._semlock._is_mine(), "must acquire() condition before using wait()"
-        return self._condition.wait(self._lock._semlock, timeout)
+        return self._carrick_condition.wait(self._lock._semlock, timeout)
 
     def notify(self, n: int = 1) -> None:
         """Wake up to ``n`` of those who wait, the one that has waited longest first."""
         assert self._lock._semlock._is_mine(), "lock is not owned"
-        self._condition.notify(max(0, min(n, sys.maxsize)))
+        self._carrick_condition.notify(max(0, min(n, sys.maxsize)))
 
     def notify_all(self) -> None:
         """Wake all who wait."""
         assert self._lock._semlock._is_mine(), "lock is not owned"
-        self._condition.notify_all()
+        self._carrick_condition.notify_all()
 
 
 class Event(_standard.Event):
     """A flag that can be waited for."""
 
     def __init__(self, *, ctx: Any, name: str | None = None) -> None:
-        self._is_fork_ctx = is_fork(ctx)
-        self._set_event(_carrick.SharedEvent(name))
+        self._carrick_is_fork_ctx = is_fork(ctx)
+        self._carrick_set_event(_carrick.SharedEvent(name))
 
-    def _set_event(self, event: _carrick.SharedEvent) -> None:
-        self._event = event
+    def _carrick_set_event(self, event: _carrick.SharedEvent) -> None:
+        self._carrick_event = event
 
     # Methods of this class, not the primitive's: a process may be given one as its target.
     def is_set(self) -> bool:
         """Whether it is set."""
-        return self._event.is_set()
+        return self._carrick_event.is_set()
 
     def set(self) -> None:
         """Set it, which wakes all who wait."""
-        self._event.set()
+        self._carrick_event.set()
 
     def clear(self) -> None:
         """Unset it."""
-        self._event.clear()
+        self._carrick_event.clear()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set; False when ``timeout`` seconds passed first, None is for ever."""
-        return self._event.wait(timeout)
+        return self._carrick_event.wait(timeout)
 
     def __getstate__(self) -> Any:
         check_spawning(self)
-        return give(self._event)
+        return give(self._carrick_event)
 
     def __setstate__(self, place: Any) -> None:
-        self._set_event(take(_carrick.SharedEvent._attach, place))
+        self._carrick_set_event(take(_carrick.SharedEvent._attach, place))
 
     def place(self) -> tuple[int, int]:
         """The descriptor and the number that a program in another language attaches with."""
-        return self._event._place()[:2]
+        return self._carrick_event._place()[:2]
 
     @classmethod
     def attach(cls, fd: int, slot: int) -> Self:
         """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
         found = cls.__new__(cls)
-        found._set_event(_carrick.SharedEvent._attach(fd, slot, 0))
+        found._carrick_set_event(_carrick.SharedEvent._attach(fd, slot, 0))
         return found
 
     @classmethod
@@ -306,32 +306,32 @@ class Barrier(_standard.Barrier):
     ) -> None:
         if isinstance(parties, int) and parties < 1:
             raise ValueError("parties must be > 0")
-        self._is_fork_ctx = is_fork(ctx)
-        self._set(_carrick.SharedBarrier(parties, name), action, timeout)
+        self._carrick_is_fork_ctx = is_fork(ctx)
+        self._carrick_set(_carrick.SharedBarrier(parties, name), action, timeout)
 
-    def _set(self, barrier: _carrick.SharedBarrier, action: Any, timeout: float | None) -> None:
-        self._barrier = barrier
+    def _carrick_set(self, barrier: _carrick.SharedBarrier, action: Any, timeout: float | None) -> None:
+        self._carrick_barrier = barrier
         self._parties = barrier.parties
         self._action = action
         self._timeout = timeout
 
     def __getstate__(self) -> Any:
         check_spawning(self)
-        return give(self._barrier), self._action, self._timeout
+        return give(self._carrick_barrier), self._action, self._timeout
 
     def __setstate__(self, state: Any) -> None:
         place, action, timeout = state
-        self._set(take(_carrick.SharedBarrier._attach, place), action, timeout)
+        self._carrick_set(take(_carrick.SharedBarrier._attach, place), action, timeout)
 
     def place(self) -> tuple[int, int]:
         """The descriptor and the number that a program in another language attaches with."""
-        return self._barrier._place()[:2]
+        return self._carrick_barrier._place()[:2]
 
     @classmethod
     def attach(cls, fd: int, slot: int, action: Any = None, timeout: float | None = None) -> Self:
         """The one that another program made, from what its ``place`` gave; the descriptor stays the caller's."""
         found = cls.__new__(cls)
-        found._set(_carrick.SharedBarrier._attach(fd, slot, 0), action, timeout)
+        found._carrick_set(_carrick.SharedBarrier._attach(fd, slot, 0), action, timeout)
         return found
 
     @classmethod
@@ -345,25 +345,25 @@ class Barrier(_standard.Barrier):
         Raises :exc:`threading.BrokenBarrierError` when ``timeout`` seconds passed first, which breaks the barrier,
         and when it is broken or reset.
         """
-        return self._barrier.wait(self._action, self._timeout if timeout is None else timeout)
+        return self._carrick_barrier.wait(self._action, self._timeout if timeout is None else timeout)
 
     def reset(self) -> None:
         """Make the barrier fit for the next meeting; those who wait have a BrokenBarrierError."""
-        self._barrier.reset()
+        self._carrick_barrier.reset()
 
     def abort(self) -> None:
         """Break the barrier: those who wait, and all who come until it is reset, have a BrokenBarrierError."""
-        self._barrier.abort()
+        self._carrick_barrier.abort()
 
     @property
     def n_waiting(self) -> int:
         """How many wait."""
-        return self._barrier.waiting
+        return self._carrick_barrier.waiting
 
     @property
     def broken(self) -> bool:
         """Whether the barrier is broken."""
-        return self._barrier.broken
+        return self._carrick_barrier.broken
 
 
 BrokenBarrierError = threading.BrokenBarrierError
