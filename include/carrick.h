@@ -1512,7 +1512,8 @@ carrick_status carrick_listener_bind(const char *address,
  * used); out_listener is OWNED.
  * Codes: E_INVALID, E_OS (EBADF, ENOTSOCK), E_NULL. ANY thread. Since 0.1.
  */
-carrick_status carrick_listener_from_fd(int32_t fd, struct carrick_listener **out_listener);
+carrick_status carrick_listener_from_fd(int32_t fd,
+                                        struct carrick_listener **out_listener);
 
 /**
  * Takes the next connection, OWNED; carrick_stream_peer_address tells where it comes from.
