@@ -72,27 +72,30 @@ class HMAC:
     """A keyed hash being computed (RFC 2104)."""
 
     blocksize: ClassVar[int]
+    digest_size: int
+    """The length of the digest in bytes."""
+    block_size: int
+    """The length of the algorithm's block in bytes."""
+    _hmac: Any
+    _inner: Any
+    _outer: Any
     @property
     def name(self) -> str:
         """The name of the algorithm, such as ``hmac-sha256``."""
-    @property
-    def digest_size(self) -> int:
-        """The length of the digest in bytes."""
-    @property
-    def block_size(self) -> int:
-        """The length of the algorithm's block in bytes."""
-    @property
-    def _hmac(self) -> Any: ...
-    @property
-    def _inner(self) -> Any: ...
-    @property
-    def _outer(self) -> Any: ...
     def __new__(cls, *_args: Any, **_kwargs: Any) -> Self: ...
     def __init__(
         self, key: bytes | bytearray, msg: Buffer | None = None, digestmod: _DigestMod = None
     ) -> None: ...
     def _init_hmac(self, key: bytes | bytearray, msg: Buffer | None, digestmod: _DigestMod) -> None: ...
+    def _init_openssl_hmac(
+        self, key: bytes | bytearray, msg: Buffer | None, digestmod: _DigestMod
+    ) -> None: ...
+    def _init_builtin_hmac(
+        self, key: bytes | bytearray, msg: Buffer | None, digestmod: _DigestMod
+    ) -> None: ...
     def _init_old(self, key: bytes | bytearray, msg: Buffer | None, digestmod: _DigestMod) -> None: ...
+    def __copy__(self) -> Self:
+        """What copy.copy makes: an object with the same attributes that shares the message."""
     def update(self, msg: Buffer) -> None:
         """Add ``msg`` to the message.
 

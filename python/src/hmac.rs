@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `hmac`: the core's digests, and the standard module for all others.
+//!
+//! An object that is used in a way that only the standard class knows (an attribute is set, `copy.copy` makes two that share
+//! a message) is *opened*: it becomes a standard object, whose inner object has the state of ours and is computed here as before.
 #![forbid(unsafe_code)]
 
 use crate::buffer::View;
@@ -56,8 +59,12 @@ pub(crate) struct Hmac {
     state: Mutex<State>,
 }
 
+fn is_plain_key(key: &Bound<'_, PyAny>) -> bool {
+    key.is_instance_of::<PyBytes>() || key.is_instance_of::<pyo3::types::PyByteArray>()
+}
+
 fn check_key<'a, 'py>(key: &'a Bound<'py, PyAny>) -> PyResult<&'a Bound<'py, PyAny>> {
-    if key.is_instance_of::<PyBytes>() || key.is_instance_of::<pyo3::types::PyByteArray>() {
+    if is_plain_key(key) {
         return Ok(key);
     }
     let name = key.get_type().name()?;
@@ -148,7 +155,9 @@ pub(crate) fn hmac_digest<'py>(
     msg: &Bound<'py, PyAny>,
     digest: &Bound<'py, PyAny>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let Some(digest) = digest_of(py, digest)? else {
+    // Which other keys are taken depends on the version.
+    let native = if is_plain_key(key) { digest_of(py, digest)? } else { None };
+    let Some(digest) = native else {
         return known(py)?.standard.bind(py).call_method1("digest", (key, msg, digest));
     };
     let (key, msg) = (View::get(key)?, View::get(msg)?);
@@ -178,6 +187,41 @@ impl Hmac {
             State::Native(mac) => Ok(Ok(mac.clone())),
             State::Standard(object) => Ok(Err(object.clone_ref(py))),
             State::Empty => Err(PyAttributeError::new_err("HMAC object is not initialised")),
+        }
+    }
+
+    /// The standard object that this one stands on, made now if need be.
+    fn open<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let mac = match self.look(py)? {
+            Ok(mac) => mac,
+            Err(standard) => return Ok(standard.into_bound(py)),
+        };
+        let (size, block) = (mac.digest().size(), mac.digest().block_size());
+        let inner = Bound::new(py, Self { state: Mutex::new(State::Native(mac)) })?;
+        let class = known(py)?.standard.bind(py).getattr("HMAC")?;
+        let object = class.call_method1("__new__", (&class,))?;
+        object.setattr("_hmac", inner)?;
+        object.setattr("_inner", py.None())?;
+        object.setattr("_outer", py.None())?;
+        object.setattr("digest_size", size)?;
+        object.setattr("block_size", block)?;
+        self.set(State::Standard(object.clone().unbind()));
+        Ok(object)
+    }
+
+    fn set_attribute(&self, value: &Bound<'_, PyAny>, name: &str) -> PyResult<()> {
+        self.open(value.py())?.setattr(name, value)
+    }
+
+    fn attribute<'py>(
+        &self,
+        py: Python<'py>,
+        name: &str,
+        native: impl FnOnce(&Mac) -> usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        match self.look(py)? {
+            Ok(mac) => Ok(native(&mac).into_pyobject(py)?.into_any()),
+            Err(standard) => standard.bind(py).getattr(name),
         }
     }
 
@@ -225,6 +269,26 @@ impl Hmac {
     ) -> PyResult<()> {
         self.set(state_for(key, msg, digestmod)?);
         Ok(())
+    }
+
+    #[pyo3(signature = (key, msg, digestmod))]
+    fn _init_openssl_hmac(
+        &self,
+        key: &Bound<'_, PyAny>,
+        msg: Option<&Bound<'_, PyAny>>,
+        digestmod: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self._init_hmac(key, msg, digestmod)
+    }
+
+    #[pyo3(signature = (key, msg, digestmod))]
+    fn _init_builtin_hmac(
+        &self,
+        key: &Bound<'_, PyAny>,
+        msg: Option<&Bound<'_, PyAny>>,
+        digestmod: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self._init_hmac(key, msg, digestmod)
     }
 
     #[pyo3(signature = (key, msg, digestmod))]
@@ -289,7 +353,14 @@ impl Hmac {
         let py = slf.py();
         let state = match slf.get().look(py)? {
             Ok(mac) => State::Native(mac),
-            Err(standard) => State::Standard(standard.bind(py).call_method0("copy")?.unbind()),
+            Err(standard) => {
+                let (standard, copied) = (standard.bind(py), standard.bind(py).call_method0("copy")?);
+                // Python 3.11 and 3.12 forget it.
+                if !copied.hasattr("block_size")? {
+                    copied.setattr("block_size", standard.getattr("block_size")?)?;
+                }
+                State::Standard(copied.unbind())
+            }
         };
         let class: Bound<'py, PyType> = slf.get_type();
         let other = class.call_method1("__new__", (&class,))?;
@@ -303,16 +374,60 @@ impl Hmac {
         self.ask(py, |mac| format!("hmac-{}", mac.digest()), |s| s.getattr("name")?.extract())
     }
 
+    /// What `copy.copy` makes: as with the standard class the two share a message, and have all attributes.
+    fn __copy__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let class: Bound<'py, PyType> = slf.get_type();
+        let other = class.call_method1("__new__", (&class,))?;
+        let shared = py.import("copy")?.call_method1("copy", (slf.get().open(py)?,))?;
+        other.cast::<Self>()?.get().set(State::Standard(shared.unbind()));
+        if let Ok(attributes) = slf.getattr("__dict__") {
+            other.getattr("__dict__")?.call_method1("update", (attributes,))?;
+        }
+        for name in py.import("copyreg")?.call_method1("_slotnames", (&class,))?.try_iter()? {
+            let name = name?.cast_into::<PyString>()?;
+            if let Ok(value) = slf.getattr(&name) {
+                other.setattr(&name, value)?;
+            }
+        }
+        Ok(other)
+    }
+
     /// The length of the digest in bytes.
     #[getter]
-    fn digest_size(&self, py: Python<'_>) -> PyResult<usize> {
-        self.ask(py, |mac| mac.digest().size(), |s| s.getattr("digest_size")?.extract())
+    fn digest_size<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.attribute(py, "digest_size", |mac| mac.digest().size())
+    }
+
+    #[setter(digest_size)]
+    fn set_digest_size(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.set_attribute(value, "digest_size")
     }
 
     /// The length of the algorithm's block in bytes.
     #[getter]
-    fn block_size(&self, py: Python<'_>) -> PyResult<usize> {
-        self.ask(py, |mac| mac.digest().block_size(), |s| s.getattr("block_size")?.extract())
+    fn block_size<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.attribute(py, "block_size", |mac| mac.digest().block_size())
+    }
+
+    #[setter(block_size)]
+    fn set_block_size(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.set_attribute(value, "block_size")
+    }
+
+    #[setter(_hmac)]
+    fn set_hmac(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.set_attribute(value, "_hmac")
+    }
+
+    #[setter(_inner)]
+    fn set_inner(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.set_attribute(value, "_inner")
+    }
+
+    #[setter(_outer)]
+    fn set_outer(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
+        self.set_attribute(value, "_outer")
     }
 
     /// The standard module's name for the state of a known digest: this object itself.

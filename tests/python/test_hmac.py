@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import array
+import copy
 import hashlib
 import hmac as standard
 import pickle
 import sys
 import threading
+import weakref
+from typing import Any
 
 import pytest
 from support import records, run, unhex
@@ -211,6 +215,89 @@ def test_an_object_that_was_not_initialised_says_so() -> None:
     made = hmac.HMAC.__new__(hmac.HMAC)
     with pytest.raises(AttributeError, match="not initialised"):
         made.digest()
+
+
+@pytest.mark.parametrize("module", [hmac, standard], ids=["ours", "stock"])
+@pytest.mark.parametrize("algorithm", ["sha256", "sha224"])
+def test_attributes_can_be_set_and_go_with_a_copy(module: Any, algorithm: str) -> None:
+    made = module.new(b"key", b"message", algorithm)
+    size = made.digest_size
+    made.block_size, made.digest_size = 7, 5
+    assert (made.block_size, made.digest_size, made.copy().digest_size) == (7, 5, 5)
+    if module is hmac:
+        # Python 3.11's forgets it.
+        assert made.copy().block_size == 7
+    made.update(b" and more")
+    assert (
+        made.digest() == standard.digest(b"key", b"message and more", algorithm)
+        and len(made.digest()) == size
+    )
+    # Python 3.13 and older leave them out.
+    assert [getattr(made, name, None) for name in ("_inner", "_outer")] == [None, None]
+    assert made._hmac is not None
+    inner = hashlib.sha1(b"one")
+    made._inner = inner
+    assert made._inner is inner
+    made._hmac, made._outer = None, hashlib.sha1(b"two")
+    assert made.name == "hmac-sha1" and made.digest() == hashlib.sha1(b"two" + inner.digest()).digest()
+
+
+@pytest.mark.parametrize("module", [hmac, standard], ids=["ours", "stock"])
+@pytest.mark.parametrize("algorithm", ["sha256", "sha224"])
+def test_copy_copies_and_the_two_share_a_message_as_the_standard_ones(module: Any, algorithm: str) -> None:
+    class Slotted(module.HMAC):  # type: ignore[misc]
+        __slots__ = ("mine", "unset")
+
+    class Named(Slotted):
+        pass
+
+    for cls in (module.HMAC, Slotted, Named):
+        made = cls(b"key", b"message", algorithm)
+        if cls is not module.HMAC:
+            made.mine = [1]
+        if cls is Named:
+            made.other = [2]
+        other = copy.copy(made)
+        assert type(other) is cls and other is not made and other.name == f"hmac-{algorithm}"
+        if cls is not module.HMAC:
+            assert other.mine is made.mine and not hasattr(other, "unset")
+        if cls is Named:
+            assert other.other is made.other
+        other.update(b" and more")
+        assert other.digest() == made.digest() == standard.digest(b"key", b"message and more", algorithm)
+        apart = made.copy()
+        apart.update(b"!")
+        assert apart.digest() != made.digest()
+        with pytest.raises(TypeError):
+            copy.deepcopy(made)
+        if cls is module.HMAC:
+            with pytest.raises(TypeError):
+                pickle.dumps(made)
+
+
+@pytest.mark.parametrize("name", ["_init_hmac", "_init_openssl_hmac", "_init_builtin_hmac", "_init_old"])
+def test_the_initialisers_of_every_version_are_there(name: str) -> None:
+    made = hmac.HMAC.__new__(hmac.HMAC)
+    getattr(made, name)(b"key", b"message", digestmod="sha256")
+    assert made.digest() == standard.digest(b"key", b"message", "sha256")
+
+
+@pytest.mark.parametrize("key", [memoryview(b"key"), array.array("B", b"key"), "key", None])
+def test_digest_takes_the_keys_that_the_standard_one_takes(key: Any) -> None:
+    ends = []
+    for module in (hmac, standard):
+        try:
+            ends.append(module.digest(key, b"message", "sha256"))
+        except TypeError as error:
+            ends.append(type(error))
+    assert ends[0] == ends[1]
+
+
+def test_an_object_has_no_attributes_of_its_own_but_can_be_referred_to_weakly() -> None:
+    made = hmac.new(b"key", b"m", "sha256")
+    with pytest.raises(AttributeError):
+        made.other = 1  # type: ignore[attr-defined]
+    assert weakref.ref(made)() is made
 
 
 def test_an_object_cannot_be_pickled_like_the_standard_one() -> None:
