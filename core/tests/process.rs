@@ -383,6 +383,7 @@ fn task(task: Task) -> i32 {
             std::io::Write::write_all(&mut file, b"hello").unwrap();
             0
         }
+        b"count" => i32::try_from(task.descriptors.len() % 251).unwrap(),
         [b'l', rest @ ..] => i32::try_from(rest.len() % 251).unwrap(),
         _ => 9,
     }
@@ -424,8 +425,15 @@ fn a_fork_server_runs_functions_in_its_children() {
     for child in many {
         assert_eq!(child.join(soon()).unwrap(), Exit::Signal(libc::SIGKILL));
     }
-    let fds: Vec<_> = (0..300).map(|_| ours.as_fd()).collect();
-    assert_eq!(server.start(b"?", &fds, PLAIN).unwrap_err().kind(), Kind::Invalid);
+    // More than fit into one message of the kernel, and than into two.
+    for count in [250, 251, 252, 253, 300, 600] {
+        let fds: Vec<_> = (0..count).map(|_| ours.as_fd()).collect();
+        let both = StartOptions { daemon: true, channel: true };
+        for (body, how) in [(&b"count"[..], PLAIN), (&b"count"[..], both)] {
+            let child = server.start(body, &fds, how).unwrap();
+            assert_eq!(child.join(soon()).unwrap(), Exit::Code(i32::try_from(count % 251).unwrap()));
+        }
+    }
 }
 
 #[test]

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The ends of children where others have a hand in it: copies of a `Child` in forks, somebody who waits for every child,
-//! SIGCHLD that is ignored, and a fork server without descriptors. Each test runs in a process of its own.
+//! SIGCHLD that is ignored, pidfds that are refused, and a fork server without descriptors or whose children die. Each test
+//! runs in a process of its own.
 #![expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 mod support;
 
 use carrick::process::{Child, Command, Exit, ForkServer, StartOptions, Task, fork, lifeline};
-use carrick::{Deadline, Error};
+use carrick::{Deadline, Error, Kind};
 use std::io::{Error as Failure, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -312,4 +313,137 @@ fn a_fork_server_without_descriptors_refuses_requests_and_loses_no_child() {
         assert_eq!(child.join(soon()).unwrap(), Exit::Code(7));
     }
     assert_eq!(server.start(b"?", &[], PLAIN).unwrap().join(soon()).unwrap(), Exit::Code(9));
+}
+
+/// Has the kernel refuse a system call from here on, in this process and its children, as sandboxes do.
+fn refuse(call: libc::c_long, errno: i32) {
+    let call = u32::try_from(call).unwrap();
+    let line = |code: u32, jt: u8, jf: u8, k: u32| libc::sock_filter {
+        code: u16::try_from(code).unwrap(),
+        jt,
+        jf,
+        k,
+    };
+    let filter = [
+        line(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        line(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, call),
+        line(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ERRNO | errno.cast_unsigned()),
+        line(libc::BPF_RET | libc::BPF_K, 0, 0, libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: 4, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: a number, for this process only.
+    assert_eq!(unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }, 0);
+    // SAFETY: the filter is live for the call, which copies it.
+    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program) };
+    assert_eq!(set, 0, "{}", Failure::last_os_error());
+}
+
+/// Whether the descriptor of a child is readable at once.
+fn is_ready(child: &Child) -> bool {
+    use std::os::fd::AsRawFd;
+    let mut slot = libc::pollfd { fd: child.as_fd().as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    // SAFETY: slot is live for the call.
+    unsafe { libc::poll(&raw mut slot, 1, 0) == 1 }
+}
+
+fn children_are_waited_for_without(call: libc::c_long, errno: i32) {
+    refuse(call, errno);
+    let _test = Test::begin();
+    let server = ForkServer::new(task).unwrap();
+    let start: [&dyn Fn(&OwnedFd) -> Child; 3] = [
+        &|theirs| fork(DAEMON, |_| stays(theirs)).unwrap(),
+        &|theirs| server.start(b"stay", &[theirs.as_fd()], DAEMON).unwrap(),
+        &|theirs| {
+            // It leaves a child of its own, which has all its descriptors.
+            let words = "sleep 1000 & echo $! >&7; read x <&7; kill $!; exit 7";
+            Command::new("bash")
+                .args(["-c", words])
+                .descriptor(theirs.try_clone().unwrap(), 7)
+                .spawn()
+                .unwrap()
+        },
+    ];
+    for (number, start) in start.iter().enumerate() {
+        for _ in 0..3 {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            let theirs = OwnedFd::from(theirs);
+            let child = start(&theirs);
+            if number == 2 {
+                let mut said = Vec::new();
+                while said.last() != Some(&b'\n') {
+                    let mut byte = [0];
+                    (&ours).read_exact(&mut byte).unwrap();
+                    said.push(byte[0]);
+                }
+            }
+            assert!(child.is_alive() && !is_ready(&child));
+            assert_eq!(
+                child.join(Deadline::after(Duration::from_millis(1))).unwrap_err().kind(),
+                Kind::Timeout
+            );
+            drop(ours);
+            assert_eq!(child.join(patience()).unwrap(), Exit::Code(7));
+            assert!(number == 1 || is_ready(&child));
+            // There is nobody left to send it to.
+            child.kill().unwrap();
+            let (_ours, theirs) = UnixStream::pair().unwrap();
+            let child = start(&OwnedFd::from(theirs));
+            child.signal(0).unwrap();
+            if number != 2 {
+                child.kill().unwrap();
+                assert_eq!(child.join(patience()).unwrap(), Exit::Signal(libc::SIGKILL));
+            }
+            // One that is dropped while it runs leaves nothing behind either.
+        }
+    }
+    assert!(server.process().is_alive());
+}
+
+#[test]
+fn children_are_waited_for_and_signalled_where_pidfds_are_refused() {
+    if in_child("children_are_waited_for_and_signalled_where_pidfds_are_refused") {
+        children_are_waited_for_without(libc::SYS_pidfd_open, libc::EPERM);
+    }
+}
+
+#[test]
+fn children_are_waited_for_and_signalled_where_there_are_no_pidfds() {
+    if in_child("children_are_waited_for_and_signalled_where_there_are_no_pidfds") {
+        children_are_waited_for_without(libc::SYS_pidfd_open, libc::ENOSYS);
+    }
+}
+
+#[test]
+fn children_are_waited_for_and_signalled_where_signals_by_pidfd_are_refused() {
+    if in_child("children_are_waited_for_and_signalled_where_signals_by_pidfd_are_refused") {
+        children_are_waited_for_without(libc::SYS_pidfd_send_signal, libc::EPERM);
+    }
+}
+
+static DYING: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn die_in_child() {
+    if DYING.load(Ordering::Relaxed) {
+        // SAFETY: _exit may be called at any time.
+        unsafe { libc::_exit(7) };
+    }
+    DYING.store(true, Ordering::Relaxed);
+}
+
+#[test]
+fn a_fork_server_whose_children_die_at_once_says_so_to_those_who_ask() {
+    if !in_child("a_fork_server_whose_children_die_at_once_says_so_to_those_who_ask") {
+        return;
+    }
+    let _test = Test::begin();
+    // SAFETY: the handler lives as long as the program, and does what is allowed in a child.
+    assert_eq!(unsafe { libc::pthread_atfork(None, None, Some(die_in_child)) }, 0);
+    // The server itself lives, and all that it forks die.
+    let server = ForkServer::new(task).unwrap();
+    for _ in 0..5 {
+        let refusal = server.start(b"?", &[], PLAIN).unwrap_err();
+        assert_eq!(refusal.kind(), Kind::WorkerDied, "{refusal}");
+        assert!(refusal.to_string().contains("exit code 7"), "{refusal}");
+    }
+    assert!(server.process().is_alive());
 }

@@ -31,20 +31,23 @@ __all__ = [
     "ask",
     "course_answer",
     "error_table",
-    "exit_code",
     "handshake",
     "hmac_digest",
     "hold_on",
     "is_socket",
+    "last_words",
     "lifeline",
     "new",
     "open_name",
     "poll",
+    "reap",
+    "reap_served",
     "recv_bytes",
     "recv_bytes_into",
     "recv_frame",
     "remove_name",
     "request_pair",
+    "resign",
     "send_bytes",
     "send_frame",
     "sock_recv",
@@ -451,17 +454,28 @@ class Supply:
         """The server has forked this child."""
     def fork_failed(self, errno: int) -> None:
         """The server could not fork."""
+    def give_up(self, reason: str) -> None:
+        """In the child: say why it ends before it has taken a request."""
     def take(self) -> tuple[bytes, list[int]] | None:
         """In the child: wait for a request; returns its body and descriptors, None when there will be none."""
 
 def request_pair() -> tuple[int, int]:
     """The descriptors of a fork server: its clients', and its own."""
 
+def resign(requests: int, reason: str) -> None:
+    """Tell the clients of a fork server, of which this is its descriptor, why it ends though they are there."""
+
+def last_words(server: int) -> str | None:
+    """Why a fork server has ended, if it could say."""
+
 def ask(server: int, body: Buffer, descriptors: list[int]) -> tuple[int, int]:
     """Ask a fork server for a child; returns its number and a descriptor on which its exit code will be."""
 
-def exit_code(report: int) -> int | None:
-    """The exit code of a child, from the descriptor of ``ask``, which is readable; None: the server died first."""
+def reap(popen: Any) -> bool:
+    """Set ``returncode`` of an object that has a child's number as ``pid`` if that has ended; False while it runs."""
+
+def reap_served(popen: Any) -> bool:
+    """The same for a child of a fork server, by the descriptor of ``ask``, the object's ``sentinel``."""
 
 def lifeline() -> int:
     """A new descriptor of this process's lifeline."""

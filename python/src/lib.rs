@@ -46,7 +46,9 @@ mod _carrick {
     #[pymodule_export]
     use super::name::{open_name, remove_name};
     #[pymodule_export]
-    use super::process::{Supply, ask, exit_code, hold_on, lifeline, request_pair};
+    use super::process::{
+        Supply, ask, hold_on, last_words, lifeline, reap, reap_served, request_pair, resign,
+    };
     #[pymodule_export]
     use super::queue::SharedQueue;
     #[pymodule_export]

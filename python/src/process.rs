@@ -5,8 +5,9 @@
 use crate::buffer::{View, lend, take};
 use crate::errors::{OrRaise, raise};
 use crate::signals::waiting;
-use carrick::process::{self, supply};
+use carrick::process::{self, Exit, supply};
 use carrick::{Error, Kind};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::os::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
@@ -47,6 +48,12 @@ impl Supply {
         Ok(())
     }
 
+    /// In the child: says why it ends before it has taken a request.
+    fn give_up(&mut self, py: Python<'_>, reason: &str) -> PyResult<()> {
+        self.inner(py)?.give_up(reason);
+        Ok(())
+    }
+
     /// In the child: waits for a request, and returns its body and its descriptors; None when there will be none.
     fn take(&mut self, py: Python<'_>) -> PyResult<Option<(Py<PyBytes>, Vec<RawFd>)>> {
         self.inner(py)?;
@@ -62,6 +69,19 @@ impl Supply {
 pub(crate) fn request_pair(py: Python<'_>) -> PyResult<(RawFd, RawFd)> {
     let (clients, servers) = supply::request_pair().or_raise(py)?;
     Ok((clients.into_raw_fd(), servers.into_raw_fd()))
+}
+
+/// Tells the clients of a fork server, of which this is the server's descriptor, why it ends though they are there.
+#[pyfunction]
+pub(crate) fn resign(requests: RawFd, reason: &str) -> PyResult<()> {
+    supply::resign(lend(requests)?, reason);
+    Ok(())
+}
+
+/// Why a fork server has ended, if it could say.
+#[pyfunction]
+pub(crate) fn last_words(server: RawFd) -> PyResult<Option<String>> {
+    Ok(supply::last_words(lend(server)?))
 }
 
 /// Asks a fork server for a child. Returns its number and a descriptor on which its exit code will be.
@@ -80,11 +100,37 @@ pub(crate) fn ask(
     Ok((pid, report.into_raw_fd()))
 }
 
-/// The exit code of a child of a fork server, from the descriptor that `ask` returned, which is readable; None when
-/// the server died before.
+/// Sets `returncode` of an object that has the number of a child of this process as `pid`, if that has ended; False
+/// while it runs. True without setting it: somebody else has waited for the child.
+///
+/// It stays attached: no other thread finds the child gone and its exit code not known yet.
 #[pyfunction]
-pub(crate) fn exit_code(py: Python<'_>, report: RawFd) -> PyResult<Option<i32>> {
-    supply::exit_code(lend(report)?).or_raise(py)
+pub(crate) fn reap(py: Python<'_>, popen: &Bound<'_, PyAny>) -> PyResult<bool> {
+    // To intern a name may detach, the first time.
+    let returncode = intern!(py, "returncode");
+    let pid = popen.getattr(intern!(py, "pid"))?.extract()?;
+    if !popen.getattr(returncode)?.is_none() {
+        return Ok(true);
+    }
+    match process::reap(pid).or_raise(py)? {
+        None => return Ok(false),
+        Some(Exit::Unknown) => {}
+        Some(exit) => popen.setattr(returncode, exit.code())?,
+    }
+    Ok(true)
+}
+
+/// The same for a child of a fork server, by the descriptor that `ask` returned, the object's `sentinel`; 255 is the exit
+/// code when the server died first.
+#[pyfunction]
+pub(crate) fn reap_served(py: Python<'_>, popen: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let returncode = intern!(py, "returncode");
+    let report = popen.getattr(intern!(py, "sentinel"))?.extract()?;
+    if popen.getattr(returncode)?.is_none() {
+        let Some(exit) = supply::try_exit_code(lend(report)?).or_raise(py)? else { return Ok(false) };
+        popen.setattr(returncode, exit.unwrap_or(Exit::Unknown.code()))?;
+    }
+    Ok(true)
 }
 
 /// A new descriptor of this process's lifeline.

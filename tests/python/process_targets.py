@@ -98,6 +98,18 @@ def measure(connection: Any, argument: bytes) -> None:
     connection.send(len(argument))
 
 
+def send_numbers(connections: list[Any]) -> None:
+    """Send each connection its place in the list."""
+    for number, connection in enumerate(connections):
+        connection.send(number)
+
+
+def put_numbers(queues: list[Any]) -> None:
+    """Put into each queue its place in the list."""
+    for number, queue in enumerate(queues):
+        queue.put(number)
+
+
 def start_another(connection: Any, explicit: bool) -> None:
     """Start a process by the same start method, and send both ones' parents."""
     module: Any
@@ -151,6 +163,48 @@ def start_daemons(connection: Any, explicit: bool, method: str, in_thread: bool,
         os._exit(0)
     connection.send((pids, pid))
     signal.pause()
+
+
+def make_segment(connection: Any) -> None:
+    """Make shared memory, and send its name and whether the resource tracker is the parent's."""
+    from multiprocessing import resource_tracker, shared_memory
+
+    before = resource_tracker._resource_tracker._fd  # type: ignore[attr-defined]
+    segment = shared_memory.SharedMemory(create=True, size=100)
+    segment.buf[:5] = b"hello"
+    reused = before is not None and resource_tracker.getfd() == before  # type: ignore[no-untyped-call]
+    connection.send((segment.name, reused))
+    segment.close()
+
+
+def unlink_segment(name: str) -> None:
+    """Attach to shared memory and remove its name."""
+    from multiprocessing import shared_memory
+
+    segment = shared_memory.SharedMemory(name)
+    segment.close()
+    segment.unlink()
+
+
+def leave_a_process_that_waits_for_the_end(connection: Any, explicit: bool, method: str) -> None:
+    """Start a process that sends its number and, when this one has ended, whether it takes it for alive."""
+    module: Any
+    if explicit:
+        import carrick.multiprocessing as module
+    else:
+        import multiprocessing as module
+    module.get_context(method).Process(target=_see_the_end, args=(connection,)).start()
+    signal.pause()
+
+
+def _see_the_end(connection: Any) -> None:
+    import multiprocessing
+
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    connection.send(os.getpid())
+    parent.join()
+    connection.send((os.getpid(), parent.is_alive()))
 
 
 def block(connection: Any, call: str, thing: Any) -> None:

@@ -148,10 +148,10 @@ def program(source: str, *args: str) -> list[str]:
     return [sys.executable, "-W", "error", "-X", "faulthandler", "-c", textwrap.dedent(source), *args]
 
 
-def run(source: str, *args: str) -> str:
+def run(source: str, *args: str, limit: float = WAIT) -> str:
     """Run a program to its end and return what it printed; it must succeed and complain of nothing."""
     ended = subprocess.run(
-        program(source, *args), env=environment(), capture_output=True, text=True, timeout=WAIT, check=False
+        program(source, *args), env=environment(), capture_output=True, text=True, timeout=limit, check=False
     )
     assert (ended.returncode, ended.stderr) == (0, ""), f"{ended.returncode}\n{ended.stdout}\n{ended.stderr}"
     return ended.stdout

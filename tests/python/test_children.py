@@ -103,7 +103,8 @@ def test_the_standard_input_of_a_fork_is_empty_and_the_parent_keeps_its_own(tmp_
         import carrick.multiprocessing as multiprocessing
 
         def target(connection):
-            connection.send((sys.stdin.fileno(), sys.stdin.read(), os.read(0, 1), sys.__stdin__.closed))
+            own = sys.stdin.fileno() > 2
+            connection.send((own, sys.stdin.read(), os.readlink("/proc/self/fd/0"), sys.__stdin__.closed))
 
         if __name__ == "__main__":
             assert sys.stdin.readline() == "first\\n"
@@ -112,11 +113,36 @@ def test_the_standard_input_of_a_fork_is_empty_and_the_parent_keeps_its_own(tmp_
                 reading, writing = multiprocessing.Pipe(duplex=False)
                 process = context.Process(target=target, args=(writing,))
                 process.start()
-                assert reading.recv() == (0, "", b"", True)
+                assert reading.recv() == (True, "", os.readlink("/proc/self/fd/0"), True)
                 process.join()
             assert sys.stdin.read() == "second\\n"
         """
     done = python(tmp_path, "-c", textwrap.dedent(source), stdin="first\nsecond\n")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("path", ["/dev/stdin", "/proc/self/fd/0", "descriptor"])
+def test_a_fork_reads_the_standard_input_of_its_parent_by_descriptor_and_path(
+    path: str, tmp_path: Path
+) -> None:
+    source = f"""
+        import os, subprocess, sys
+        import carrick.multiprocessing as multiprocessing
+
+        def target():
+            place = 0 if {path!r} == "descriptor" else {path!r}
+            with open(place, closefd=False if place == 0 else True) as file:
+                assert file.readline() == "first\\n"
+            # What it starts inherits it, too.
+            subprocess.run(["cat"], check=True)
+
+        if __name__ == "__main__":
+            process = multiprocessing.get_context("fork").Process(target=target)
+            process.start()
+            process.join()
+            assert process.exitcode == 0
+        """
+    done = python(tmp_path, "-c", textwrap.dedent(source), stdin="first\n")
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -519,22 +519,6 @@ def test_arguments_of_many_mebibytes_reach_a_child_of_the_fork_server() -> None:
     )
 
 
-def test_more_descriptors_than_fit_into_a_request_are_refused() -> None:
-    scenario(
-        """
-        pipes = [multiprocessing.Pipe() for _ in range(130)]
-        try:
-            start(targets.nothing, pipes)
-        except ValueError as error:
-            assert "descriptors" in str(error)
-        else:
-            raise AssertionError("it went through")
-        """,
-        "forkserver",
-        "explicit",
-    )
-
-
 @every_way
 def test_control_c_ends_a_tree_of_processes_with_one_traceback(method: str, mode: str) -> None:
     # Children, and children of a child: one of each waits for an item, a lock and the end of a sleep.

@@ -6,7 +6,7 @@ use super::request;
 use crate::error::{Error, Kind, Result};
 use crate::frame::Connection;
 use crate::net::Stream;
-use crate::sys::{self, Interest, PollSlot};
+use crate::sys::{self, Interest, PollSlot, ProcessHandle};
 use crate::time::Deadline;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -39,13 +39,46 @@ impl Exit {
     }
 }
 
+/// How a child of this process that was started by other means has ended, taken from the kernel's table; `None` while
+/// it runs. Never waits. The answer is there once.
+///
+/// # Errors
+/// `Os`.
+pub fn reap(pid: i32) -> Result<Option<Exit>> {
+    match sys::reap_number(pid) {
+        Ok(code) => Ok(code.map(Exit::from_code)),
+        Err(e) if e.raw_os_error() == Some(libc::ECHILD) => Ok(Some(Exit::Unknown)),
+        Err(e) => Err(Error::from_io(&e, "join a process")),
+    }
+}
+
 /// Where the end of the process is learned.
 #[derive(Debug)]
 enum Source {
-    /// A child of this process, by its pidfd.
-    Own(Arc<OwnedFd>),
-    /// A child of a fork server, which reports; and its pidfd, unless it had ended before there could be one.
-    Served(OwnedFd, Option<OwnedFd>),
+    /// A child of this process.
+    Own(Arc<ProcessHandle>),
+    /// A child of a fork server, which reports.
+    Served(OwnedFd, Target),
+}
+
+/// Where signals to a child of a fork server go.
+#[derive(Debug)]
+enum Target {
+    Pidfd(OwnedFd),
+    /// To its number, until its end is reported: pidfds are refused, or no descriptors were left.
+    Number,
+    /// It had ended before there could be a pidfd.
+    Gone,
+}
+
+impl Target {
+    fn of(pid: i32) -> Self {
+        match sys::pidfd(pid) {
+            Ok(pidfd) => Self::Pidfd(pidfd),
+            Err(error) if sys::is_gone(&error) => Self::Gone,
+            Err(_) => Self::Number,
+        }
+    }
 }
 
 impl Source {
@@ -53,22 +86,15 @@ impl Source {
     fn ask(&self) -> Result<Option<Exit>> {
         let failed = |e: io::Error| Error::from_io(&e, "join a process");
         match self {
-            Self::Own(pidfd) => match sys::reap(pidfd.as_fd()) {
+            Self::Own(handle) => match handle.reap() {
                 Ok(code) => Ok(code.map(Exit::from_code)),
                 // Somebody who waits for every child, or the kernel where SIGCHLD is ignored, was first.
                 Err(e) if e.raw_os_error() == Some(libc::ECHILD) => Ok(Some(Exit::Unknown)),
                 Err(e) => Err(failed(e)),
             },
             Self::Served(report, _) => {
-                let mut slot = [PollSlot::new(report.as_raw_fd(), Interest::Read)];
-                match sys::poll(&mut slot, Deadline::NOW) {
-                    Ok(0) => Ok(None),
-                    Err(e) if e.kind() == io::ErrorKind::Interrupted => Ok(None),
-                    Err(e) => Err(failed(e)),
-                    Ok(_) => {
-                        Ok(Some(request::exit_code(report.as_fd())?.map_or(Exit::Unknown, Exit::from_code)))
-                    }
-                }
+                let code = request::try_exit_code(report.as_fd())?;
+                Ok(code.map(|code| code.map_or(Exit::Unknown, Exit::from_code)))
             }
         }
     }
@@ -89,11 +115,11 @@ pub struct Child {
     channel: Option<Connection<Stream>>,
 }
 
-/// Children of this process that nobody holds any more, and that had not ended when they were dropped, by their pidfds.
+/// Children of this process that nobody holds any more, and that had not ended when they were dropped.
 /// A child of fork has the next list: of its parent's, a thread that is not there may hold the lock for ever.
-static ORPHANS: [Mutex<Vec<Arc<OwnedFd>>>; 16] = [const { Mutex::new(Vec::new()) }; 16];
+static ORPHANS: [Mutex<Vec<Arc<ProcessHandle>>>; 16] = [const { Mutex::new(Vec::new()) }; 16];
 
-fn orphans() -> &'static Mutex<Vec<Arc<OwnedFd>>> {
+fn orphans() -> &'static Mutex<Vec<Arc<ProcessHandle>>> {
     let generation = usize::try_from(sys::generation()).unwrap_or(0);
     &ORPHANS[generation % ORPHANS.len()]
 }
@@ -106,25 +132,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 pub(super) fn reap_orphans() {
     // Who has it does the same.
     if let Ok(mut orphans) = orphans().try_lock() {
-        orphans.retain(|pidfd| matches!(sys::reap(pidfd.as_fd()), Ok(None)));
+        orphans.retain(|orphan| matches!(orphan.reap(), Ok(None)));
     }
 }
 
 impl Child {
-    pub(super) fn own(pid: i32, pidfd: OwnedFd, channel: Option<Connection<Stream>>) -> Self {
+    pub(super) fn own(handle: ProcessHandle, channel: Option<Connection<Stream>>) -> Self {
         sys::watch_forks();
         reap_orphans();
-        Self::new(pid, Source::Own(Arc::new(pidfd)), channel)
+        Self::new(handle.pid(), Source::Own(Arc::new(handle)), channel)
     }
 
     pub(super) fn served(pid: i32, report: OwnedFd, channel: Option<Connection<Stream>>) -> Self {
-        Self::new(pid, Source::Served(report, sys::pidfd(pid).ok()), channel)
+        Self::new(pid, Source::Served(report, Target::of(pid)), channel)
     }
 
     /// A child that has ended, nobody knows how: a report that nobody writes says the same.
     pub(super) fn ended(pid: i32, channel: Option<Connection<Stream>>) -> io::Result<Self> {
         let (report, _) = sys::pipe()?;
-        Ok(Self::new(pid, Source::Served(report, None), channel))
+        Ok(Self::new(pid, Source::Served(report, Target::Gone), channel))
     }
 
     fn new(pid: i32, source: Source, channel: Option<Connection<Stream>>) -> Self {
@@ -200,15 +226,33 @@ impl Child {
     /// # Errors
     /// `Os` (EINVAL: there is no such signal; EPERM: the process has another user).
     pub fn signal(&self, number: i32) -> Result<()> {
-        let pidfd: &OwnedFd = match &self.source {
-            Source::Own(pidfd) => pidfd,
-            Source::Served(_, Some(pidfd)) => pidfd,
-            Source::Served(_, None) => return Ok(()),
+        // While it is held nobody reaps the process, and its number is no other's.
+        let ended = match self.ended.try_lock() {
+            Ok(ended) => Some(ended),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            // As in `look`.
+            Err(TryLockError::WouldBlock) if self.starter != std::process::id() => None,
+            Err(TryLockError::WouldBlock) => Some(lock(&self.ended)),
         };
-        if self.ended.try_lock().is_ok_and(|ended| ended.is_some()) {
+        if ended.as_ref().is_some_and(|ended| ended.is_some()) {
             return Ok(());
         }
-        match sys::signal_pidfd(pidfd.as_raw_fd(), number) {
+        let sent = match &self.source {
+            Source::Own(handle) => handle.signal(number),
+            Source::Served(_, Target::Pidfd(pidfd)) => match sys::signal_pidfd(pidfd.as_raw_fd(), number) {
+                Err(e) if sys::is_refused(&e) => sys::signal_number(self.pid, number),
+                sent => sent,
+            },
+            Source::Served(report, Target::Number) => {
+                let mut slot = [PollSlot::new(report.as_raw_fd(), Interest::Read)];
+                match sys::poll(&mut slot, Deadline::NOW) {
+                    Ok(0) => sys::signal_number(self.pid, number),
+                    _ => Ok(()),
+                }
+            }
+            Source::Served(_, Target::Gone) => Ok(()),
+        };
+        match sent {
             Err(e) if e.raw_os_error() == Some(libc::ESRCH) => Ok(()),
             other => other.map_err(|e| Error::from_io(&e, "signal a process")),
         }
@@ -235,7 +279,7 @@ impl Child {
 impl AsFd for Child {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.source {
-            Source::Own(pidfd) => pidfd.as_fd(),
+            Source::Own(handle) => handle.as_fd(),
             Source::Served(report, _) => report.as_fd(),
         }
     }
@@ -245,11 +289,11 @@ impl Drop for Child {
     fn drop(&mut self) {
         // It has no other user: its lock, which a child of fork may find held for ever, is not asked.
         let ended = *self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Source::Own(pidfd) = &self.source
+        if let Source::Own(handle) = &self.source
             && ended.is_none()
             && matches!(self.source.ask(), Ok(None))
         {
-            lock(orphans()).push(Arc::clone(pidfd));
+            lock(orphans()).push(Arc::clone(handle));
         }
         reap_orphans();
     }

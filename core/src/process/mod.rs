@@ -24,13 +24,14 @@
 
 mod channel;
 mod child;
+mod children;
 mod request;
 mod server;
 mod start;
 pub mod supply;
 
 pub use channel::{CHANNEL_VARIABLE, channel_from_parent};
-pub use child::{Child, Exit};
+pub use child::{Child, Exit, reap};
 pub use server::{ForkServer, Task};
 pub use start::{Command, StartOptions, fork};
 

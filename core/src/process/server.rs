@@ -3,9 +3,9 @@
 #![forbid(unsafe_code)]
 
 use super::child::Child;
-use super::request::{self, MOST_DESCRIPTORS, Request};
+use super::request::{self, Request};
 use super::start::{PANICKED, StartOptions, run};
-use super::supply::Supply;
+use super::supply::{self, Supply};
 use crate::error::{Error, Kind, Result};
 use crate::frame::{Connection, Format};
 use crate::net::Stream;
@@ -61,12 +61,11 @@ impl ForkServer {
     /// # Errors
     /// As [`fork`](super::fork).
     pub fn new(function: fn(Task) -> i32) -> Result<Self> {
-        let (socket, requests) = super::supply::request_pair()?;
+        let (socket, requests) = supply::request_pair()?;
         let failed = |e: io::Error| Error::from_io(&e, "start a fork server");
         match sys::fork_child().map_err(failed)? {
             ForkOutcome::Parent(handle) => {
-                let (pid, pidfd) = handle.into_parts();
-                Ok(Self { socket: Some(socket), process: Child::own(pid, pidfd, None) })
+                Ok(Self { socket: Some(socket), process: Child::own(handle, None) })
             }
             ForkOutcome::Ended(pid) => {
                 let process = Child::ended(pid, None).map_err(failed)?;
@@ -88,14 +87,11 @@ impl ForkServer {
     /// Has a child made, and waits until it has begun.
     ///
     /// # Errors
-    /// `Closed`: the server was killed. `Invalid`: too many descriptors. `Interrupted`. `Os`: the server could not fork,
-    /// with its errno; EMFILE: no descriptors are left, here or in the server.
+    /// `Closed`: the server was killed. `WorkerDied`: its children die before they take a request; the message has the
+    /// reason of the last one. `Interrupted`. `Os`: the server could not fork, with its errno; EMFILE: no descriptors are
+    /// left, here or in the server.
     pub fn start(&self, body: &[u8], descriptors: &[BorrowedFd<'_>], options: StartOptions) -> Result<Child> {
         const STARTING: &str = "start a process";
-        if descriptors.len() > MOST_DESCRIPTORS - 2 {
-            let detail = format!("{} descriptors; {} are allowed", descriptors.len(), MOST_DESCRIPTORS - 2);
-            return Err(Error::with_detail(Kind::Invalid, STARTING, detail));
-        }
         let failed = |e: io::Error| Error::from_io(&e, STARTING);
         let lifeline = if options.daemon { Some(sys::lifeline().map_err(failed)?) } else { None };
         let pair = if options.channel { Some(Stream::pair()?) } else { None };
@@ -138,11 +134,14 @@ fn serve(requests: OwnedFd, function: fn(Task) -> i32) -> Result<()> {
     while supply.wait()? {
         match sys::fork_plain() {
             Err(e) => supply.fork_failed(e.raw_os_error().unwrap_or(libc::EAGAIN)),
-            Ok(0) => {
-                let Ok(Some(request)) = supply.take() else { sys::exit_now(0) };
-                sys::heed_interrupt(interrupt);
-                sys::exit_now(run(|| attend(request, function)))
-            }
+            Ok(0) => match supply.take() {
+                Ok(Some(request)) => {
+                    sys::heed_interrupt(interrupt);
+                    sys::exit_now(run(|| attend(request, function)))
+                }
+                Ok(None) => sys::exit_now(0),
+                Err(_) => sys::exit_now(PANICKED),
+            },
             Ok(pid) => supply.forked(pid),
         }
     }

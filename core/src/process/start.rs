@@ -7,7 +7,7 @@ use super::child::Child;
 use crate::error::{Error, Kind, Result};
 use crate::frame::{Connection, Format};
 use crate::net::Stream;
-use crate::sys::{self, Extras, ForkOutcome};
+use crate::sys::{self, Extras, ForkOutcome, ProcessHandle};
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
@@ -197,9 +197,9 @@ impl Command {
             None => failed(e),
         })?;
         let pid = i32::try_from(started.id()).unwrap_or(0);
-        match sys::pidfd(pid) {
-            Ok(pidfd) => Ok(Child::own(pid, pidfd, channel)),
-            Err(error) if sys::is_gone(&error) => Child::ended(pid, channel).map_err(failed),
+        match ProcessHandle::of(pid) {
+            Ok(Some(handle)) => Ok(Child::own(handle, channel)),
+            Ok(None) => Child::ended(pid, channel).map_err(failed),
             Err(error) => {
                 // Without a descriptor nobody could wait for it with a deadline.
                 let _ = started.kill().and_then(|()| started.wait());
@@ -313,8 +313,7 @@ pub fn fork(
                 // The child has its own copy: this one must not end the connection for it.
                 theirs.forget();
             }
-            let (pid, pidfd) = handle.into_parts();
-            Ok(Child::own(pid, pidfd, ours))
+            Ok(Child::own(handle, ours))
         }
         ForkOutcome::Ended(pid) => {
             if let Some(theirs) = theirs {

@@ -130,7 +130,7 @@ fn drain(mut children: Vec<ProcessHandle>, control: &Control) -> Result<()> {
     }
     for (signal, patience) in [(libc::SIGTERM, GRACE), (libc::SIGKILL, GRACE)] {
         for child in &children {
-            child.signal(signal);
+            let _ = child.signal(signal);
         }
         let deadline = Deadline::after(patience);
         until(&mut children, &|| deadline);

@@ -19,11 +19,11 @@
 //! | `Berths` | `sleep` as its call does, until `wake` | it has a handler for SIGURG, unless the program has one; `wake` is safe in a handler | the child finds them empty |
 //! | `reserve_descriptors` | never | - | - |
 //! | `fork_child`, `ProcessHandle` | `wait` until the child ends or deadline | EINTR is reported | - |
-//! | `message_pair`, `pipe`, `send_message`, `recv_message` | `recv_message` when asked to | EINTR is reported; no SIGPIPE | close-on-exec |
+//! | `message_pair`, `pipe`, `send_message`, `recv_message`, `peek_message` | `recv_message` when asked to | EINTR is reported; no SIGPIPE | close-on-exec |
 //! | `fork_plain`, `add_extras`, `occupy` | never | what `add_extras` does is safe between fork and exec | - |
-//! | `ignore_interrupt`, `heed_interrupt`, `signal_pidfd`, `reap`, `is_gone`, `is_only_thread`, `cores`, `clock_nanos` | never | they change SIGINT of the process | - |
-//! | `pidfd`, `reap_any`, `exit_code`, `is_stop`, `kill_child`, `bury_child` | `bury_child` until the child has ended | - | only the parent can reap |
-//! | `ChildSignal` | never | SIGCHLD is blocked meanwhile, and has its default action | the child drops it, which puts both back |
+//! | `ignore_interrupt`, `heed_interrupt`, `is_only_thread`, `cores`, `clock_nanos` | never | they change SIGINT of the process | - |
+//! | `pidfd`, `reap`, `reap_number`, `is_stopped`, `signal_pidfd`, `signal_number`, `is_gone`, `is_refused`, `kill_child`, `bury_child` | `bury_child` until the child has ended | - | only the parent can reap |
+//! | `KeepChildren` | never | SIGCHLD has its default action meanwhile | the child drops it, which puts the other back |
 //! | `MostDescriptors` | never | - | the child drops it, which puts the limit back |
 //! | `at_exit` | never | - | a child has it, too |
 //! | `die_with_parent`, `outlive_parent` | never | - | the child of a fork starts without |

@@ -46,12 +46,12 @@ def child_of_fork(process_obj: Any, parent: int, at_exit: bool) -> Callable[[], 
     ``parent`` is the descriptor of the parent. ``at_exit`` says that finalizers are an exit handler's to run, after
     the threads of the child have ended.
     """
-    stdin, null = (None, -1) if sys.stdin is None else _child.empty_input()
+    stdin = None if sys.stdin is None else _child.empty_input()
     cls = type(process_obj)
     if not (_IS_KNOWN and cls._bootstrap is _STANDARD and cls._after_fork in _AFTER_FORK) or util._logger:
 
         def slowly() -> int:
-            _child.replace_input(stdin, null)
+            _child.replace_input(stdin)
             _child.prepare(process_obj, stdin)
             code: int = process_obj._bootstrap(parent_sentinel=parent)
             return code
@@ -77,7 +77,7 @@ def child_of_fork(process_obj: Any, parent: int, at_exit: bool) -> Callable[[], 
         try:
             default["_actual_context"] = default_context
             names.update(fresh)
-            sys.stdin = _child.replace_input(stdin, null)
+            sys.stdin = _child.replace_input(stdin)
             if _SET_NATIVE_ID is not None:
                 _SET_NATIVE_ID(threading.main_thread())
             after_fork()

@@ -6,6 +6,8 @@ KeyboardInterrupt that nobody catches ends a child without a traceback, with the
 reaches every process of a terminal, and the parent's traceback says enough.
 """
 
+import contextlib
+import errno
 import io
 import os
 import pickle
@@ -24,50 +26,120 @@ __all__ = ()
 
 _MAIN = "__mp_main__"
 
-_null: int = -1
-_inputs: "dict[bool, Any]" = {}
+_REFUSED = (errno.ENOSYS, errno.EPERM, errno.EACCES)
+
+_empty: "Any" = None
 
 arriving_input: "Any" = None
 """What process objects that arrive here are to have as ``sys.stdin``; None leaves it alone."""
 
 
-def empty_input() -> "tuple[Any, int]":
-    """What children of fork have as ``sys.stdin``: made once, in the parent, for all of them.
+def empty_input() -> "Any":
+    """The file that children of fork have as ``sys.stdin``: made once, in the parent, for all of them.
 
-    Returns the file and, where descriptor 0 is what ``sys.stdin`` reads, the descriptor that is to become the child's
-    descriptor 0 (else -1, and the file has a descriptor of its own).
+    As in the standard library it has a descriptor of its own, which nobody closes, and descriptor 0 stays: what a child
+    starts, and ``/dev/stdin``, read what the parent's read.
     """
-    global _null
-    try:
-        standard = type(sys.stdin) is io.TextIOWrapper and sys.stdin.fileno() == 0
-    except ValueError:
-        standard = False
-    file = _inputs.get(standard)
-    if file is None or file.closed:
-        # As in the standard library, nobody closes the descriptor.
-        if _null < 0:
-            _null = lift(os.open(os.devnull, os.O_RDONLY))
-        file = _inputs[standard] = open(0 if standard else _null, encoding="utf-8", closefd=False)  # noqa: SIM115
-    return file, _null if standard else -1
+    global _empty
+    if _empty is None or _empty.closed:
+        _empty = open(lift(os.open(os.devnull, os.O_RDONLY)), encoding="utf-8", closefd=False)  # noqa: SIM115
+    return _empty
 
 
-def replace_input(replacement: "Any", null: int = -1) -> "Any":
+def replace_input(replacement: "Any") -> "Any":
     """Take ``sys.stdin`` away, as the standard library does, and return what is to be in its place.
 
     It is None meanwhile, which keeps ``_bootstrap`` from opening /dev/null in every child; that takes longer than
-    the rest of it. Descriptor 0 becomes what ``null`` is, if that is one.
+    the rest of it.
     """
     before, sys.stdin = sys.stdin, None
     if before is None:
         return None
     if before is not replacement:
-        try:
+        with contextlib.suppress(OSError, ValueError):
             before.close()
-        except (OSError, ValueError):
-            return replacement
-    if null >= 0:
-        os.dup2(null, 0)
     return replacement
+
+
+def parent_handle() -> "tuple[int, bool]":
+    """A descriptor that is ready when this process has ended, for its children; and whether pidfds are to be had.
+
+    Sandboxes and old kernels refuse them. Then it is one of the lifeline, which this process alone holds.
+    """
+    try:
+        return lift(os.pidfd_open(os.getpid())), True
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+    from carrick import _carrick
+
+    return _carrick.lifeline(), False
+
+
+def watch(pid: int, otherwise: int) -> int:
+    """A descriptor that is ready when the child has ended. There is a number for it: the parent's has just gone.
+
+    ``otherwise`` is, where pidfds are refused, the reading end of a pipe that the child holds the other end of, and is
+    taken over; else it is -1.
+    """
+    if otherwise >= 0:
+        return otherwise
+    try:
+        return lift(os.pidfd_open(pid))
+    except ProcessLookupError:
+        # Where SIGCHLD is ignored the kernel has taken the child away already.
+        ready, writing = os.pipe()
+        os.close(writing)
+        return lift(ready)
+
+
+class Parcel:
+    """Bytes for a child that is a program of its own, which reads ``fd`` to the end.
+
+    They are in a file in memory, and the child does not have to be awake for the parent to go on; or, where this
+    process may have none of that length (RLIMIT_FSIZE, a sandbox), in a pipe.
+    """
+
+    def __init__(self, data: "Any") -> None:
+        self._rest: Any = None
+        self._writing = -1
+        try:
+            self.fd = lift(os.memfd_create("carrick-process"))
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                raise
+            self._pipe(data)
+            return
+        try:
+            with open(self.fd, "wb", closefd=False) as file:
+                file.write(data)
+            os.lseek(self.fd, 0, os.SEEK_SET)
+        except OSError:
+            os.close(self.fd)
+            self._pipe(data)
+
+    def _pipe(self, data: "Any") -> None:
+        self.fd, self._writing = map(lift, os.pipe())
+        self._rest = data
+
+    def deliver(self) -> None:
+        """Write what the child does not have yet, when it has been started."""
+        os.close(self.fd)
+        self.fd = -1
+        if self._rest is not None:
+            try:
+                with open(self._writing, "wb", closefd=False) as file:
+                    file.write(self._rest)
+            except BrokenPipeError:
+                # It has ended, and its exit code will say so.
+                pass
+
+    def close(self) -> None:
+        """Close what is open."""
+        for fd in (self.fd, self._writing):
+            if fd >= 0:
+                os.close(fd)
+        self.fd = self._writing = -1
 
 
 def prepare(process_obj: "Any", stdin: "Any" = None) -> None:

@@ -5,6 +5,7 @@ The classes have the names of the standard ones, because others tell them by nam
 PyTorch accept them. Which method is the default is the standard package's to know.
 """
 
+import sys
 from multiprocessing import context as _standard
 
 from carrick._standard import multiprocessing as _package
@@ -131,11 +132,24 @@ class BaseContext(_standard.BaseContext):
 
         return Pipe(duplex)
 
-    def set_forkserver_preload(self, module_names: list[str]) -> None:
-        """Name modules that the fork server is to import for its children, before it starts."""
-        from carrick.multiprocessing.forkserver import set_forkserver_preload
+    if sys.version_info >= (3, 15):
 
-        set_forkserver_preload(module_names)
+        def set_forkserver_preload(self, module_names: list[str], *, on_error: str = "ignore") -> None:
+            """Name modules that the fork server is to import for its children, before it starts.
+
+            ``on_error`` says what comes of modules that cannot be imported: "ignore", "warn", "fail".
+            """
+            from carrick.multiprocessing.forkserver import set_forkserver_preload
+
+            set_forkserver_preload(module_names, on_error=on_error)
+
+    else:
+
+        def set_forkserver_preload(self, module_names: list[str]) -> None:
+            """Name modules that the fork server is to import for its children, before it starts."""
+            from carrick.multiprocessing.forkserver import set_forkserver_preload
+
+            set_forkserver_preload(module_names)
 
     def get_context(self, method: str | None = None) -> "Any":
         """The context of a start method; None is this one."""

@@ -2,14 +2,15 @@
 """Children by fork: the module :mod:`multiprocessing.popen_fork`.
 
 A process is watched by a pidfd, not by a pipe: it is ready when the process itself has ended, whoever has inherited
-descriptors of it.
+descriptors of it. Where pidfds are refused it is a pipe, as in the standard library.
 """
 
 from __future__ import annotations
 
 import atexit
-import errno
 import os
+import sys
+import time
 from multiprocessing import util
 
 from carrick import _carrick
@@ -40,11 +41,25 @@ def run_exit_handlers() -> None:
         atexit._run_exitfuncs()
 
 
-def wait(popen: Any, timeout: float | None = None) -> int | None:
-    """Wait for the child's end, at most ``timeout`` seconds; returns its exit code, or None.
+def intend_fork(preserve: bool) -> None:
+    """Tell the resource tracker of this Python that a fork, which follows, is a child that is to share it.
 
-    A method of those whose sentinel is ready as soon as the exit code is known.
+    From 3.14 on a forked child gives the tracker up, unless the one who forks says so.
     """
+    # One that nobody has imported runs for nobody.
+    tracker = sys.modules.get("multiprocessing.resource_tracker")
+    intent = getattr(tracker, "_fork_intent", None)
+    if intent is not None:
+        intent.preserve_fd = preserve
+
+
+# Waiting for a child, from any number of threads at once: each returns when the exit code is known, since _carrick's
+# reap takes it from the kernel and stores it in one step. These are methods of all classes of ours that start
+# processes, which have no base in common: after patch() the standard library's others are subclasses of this module's.
+
+
+def wait(popen: Any, timeout: float | None = None) -> int | None:
+    """Wait for the child's end, at most ``timeout`` seconds; returns its exit code, or None."""
     if popen.returncode is None:
         # Without a timeout, too: waitpid would sleep through a signal that another thread took.
         if not _carrick.poll(popen.sentinel, timeout):
@@ -54,42 +69,51 @@ def wait(popen: Any, timeout: float | None = None) -> int | None:
     return code
 
 
-class _Leaving:
-    """A process object for the standard class to start, which leaves its locks as other children do."""
-
-    def __init__(self, process_obj: Any) -> None:
-        self._process = process_obj
-
-    def _bootstrap(self, **options: Any) -> int:
-        code: int = self._process._bootstrap(**options)
-        _carrick.leave_locks()
-        return code
+def poll(popen: Any, flag: int = os.WNOHANG) -> int | None:
+    """The exit code, None while there is none; without WNOHANG it is waited for."""
+    if popen.returncode is None:
+        if flag == os.WNOHANG:
+            # Each process that is started asks for all that there are.
+            popen._carrick_reap(popen)
+        else:
+            _carrick.poll(popen.sentinel, None)
+            pause = 0.0001
+            while not popen._carrick_reap(popen):
+                # It has closed the pipe that its sentinel is where pidfds are refused, and not ended yet.
+                time.sleep(pause)
+                pause = min(2 * pause, 0.05)
+    code: int | None = popen.returncode
+    return code
 
 
 class Popen(_standard.Popen):
     """Starts a process object in a fork of this process."""
 
     wait = wait
+    poll = poll
+    _carrick_reap = staticmethod(_carrick.reap)
 
     def _launch(self, process_obj: Any) -> None:
+        lifeline = ready = held = -1
+        # Before the fork: where no number is left for a descriptor, there is no child yet.
+        parent, exact = _child.parent_handle()
         try:
-            # Before the fork: where no number is left for a descriptor, there is no child yet.
-            parent = _lift(os.pidfd_open(os.getpid()))
-        except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.EPERM):
-                raise
-            super()._launch(_Leaving(process_obj))
-            return
-        lifeline = -1
-        try:
+            if not exact:
+                ready, held = map(_lift, os.pipe())
             if process_obj.daemon:
                 lifeline = _carrick.lifeline()
             run = _bootstrap.child_of_fork(process_obj, parent, _RUNS_ATEXIT)
-            self.pid = os.fork()
+            intend_fork(True)
+            try:
+                self.pid = os.fork()
+            finally:
+                intend_fork(False)
             if self.pid == 0:
                 code, in_good_order = 1, False
                 try:
                     forget_exit_handlers()
+                    if ready >= 0:
+                        os.close(ready)
                     if lifeline >= 0:
                         _child.hold_on(lifeline)
                     code = run()
@@ -99,23 +123,16 @@ class Popen(_standard.Popen):
                     if in_good_order:
                         _carrick.leave_locks()
                     os._exit(code)
+        except BaseException:
+            if ready >= 0:
+                os.close(ready)
+            raise
         finally:
-            os.close(parent)
-            if lifeline >= 0:
-                os.close(lifeline)
-        self.sentinel = watch(self.pid)
+            for fd in (parent, lifeline, held):
+                if fd >= 0:
+                    os.close(fd)
+        self.sentinel = _child.watch(self.pid, ready)
         self.finalizer = util.Finalize(self, os.close, (self.sentinel,))
-
-
-def watch(pid: int) -> int:
-    """A descriptor that is ready when the child has ended. There is a number for it: the parent's has just gone."""
-    try:
-        return _lift(os.pidfd_open(pid))
-    except ProcessLookupError:
-        # Where SIGCHLD is ignored the kernel has taken the child away already.
-        ready, writing = os.pipe()
-        os.close(writing)
-        return _lift(ready)
 
 
 def __getattr__(name: str) -> Any:

@@ -4,13 +4,11 @@
 from __future__ import annotations
 
 import io
-import os
 from multiprocessing import util
 
 from carrick import _carrick
 from carrick._standard import popen_forkserver as _standard
-from carrick.multiprocessing import _child, forkserver
-from carrick.multiprocessing.popen_fork import wait
+from carrick.multiprocessing import _child, forkserver, popen_fork
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,10 +29,12 @@ class _DupFd:
 
 
 class Popen(_standard.Popen):
-    """Starts a process object in a child of the fork server."""
+    """Starts a process object in a child of the fork server. The exit code is 255 when that died before the child."""
 
     DupFd: Any = _DupFd
-    wait = wait
+    wait = popen_fork.wait
+    poll = popen_fork.poll
+    _carrick_reap = staticmethod(_carrick.reap_served)
 
     def _launch(self, process_obj: Any) -> None:
         arrival = _child.Arrival(process_obj)
@@ -45,15 +45,6 @@ class Popen(_standard.Popen):
         finally:
             arrival.close()
         self.finalizer = util.Finalize(self, util.close_fds, (self.sentinel,))
-
-    def poll(self, flag: int = os.WNOHANG) -> int | None:
-        """The exit code; None while there is none, or 255 when the server died before the child."""
-        if self.returncode is None:
-            if not _carrick.poll(self.sentinel, 0 if flag == os.WNOHANG else None):
-                return None
-            code = _carrick.exit_code(self.sentinel)
-            self.returncode = 255 if code is None else code
-        return self.returncode
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,7 @@ use super::io::close_fd;
 use super::syscall;
 use crate::time::Deadline;
 use std::io;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -55,6 +55,11 @@ impl PollSlot {
     /// Whether anything was reported, errors and hang-ups included.
     pub(crate) fn fired(&self) -> bool {
         self.0.revents != 0
+    }
+
+    /// Whether an error or a hang-up was reported.
+    pub(crate) fn hung_up(&self) -> bool {
+        self.0.revents & (libc::POLLHUP | libc::POLLERR | libc::POLLNVAL) != 0
     }
 }
 
@@ -115,6 +120,12 @@ impl Wake {
 
     pub(crate) fn fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+impl AsFd for Wake {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }
 

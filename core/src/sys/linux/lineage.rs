@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Parents and children: who has ended, and ending with one's parent.
+//! Parents and children: children that are left to wait for, and ending with one's parent.
 
-use super::descriptor::own;
 use super::syscall;
 use super::{Interest, PollSlot, poll};
 use crate::time::Deadline;
@@ -9,30 +8,6 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::Once;
 use std::sync::atomic::{AtomicI32, Ordering};
-
-/// A descriptor that is readable from the moment on at which the process has ended.
-pub(crate) fn pidfd(pid: i32) -> io::Result<OwnedFd> {
-    let fd = syscall!(syscall(libc::SYS_pidfd_open, pid, 0))?;
-    let fd = RawFd::try_from(fd).map_err(|_| io::Error::from_raw_os_error(libc::EMFILE))?;
-    // SAFETY: pidfd_open has just made this descriptor.
-    unsafe { own(fd) }
-}
-
-/// A child that has ended, taken from the kernel's table, or that was stopped: its number and its wait status.
-pub(crate) fn reap_any() -> io::Result<Option<(i32, i32)>> {
-    let mut status: libc::c_int = 0;
-    match syscall!(waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED)) {
-        Ok(0) => Ok(None),
-        Ok(pid) => Ok(Some((pid, status))),
-        Err(e) if e.raw_os_error() == Some(libc::ECHILD) => Ok(None),
-        Err(e) => Err(e),
-    }
-}
-
-/// Whether the wait status is that of a process that was stopped.
-pub(crate) fn is_stop(status: i32) -> bool {
-    libc::WIFSTOPPED(status)
-}
 
 /// Kills a child of this process that nobody has waited for.
 pub(crate) fn kill_child(pid: i32) {
@@ -49,50 +24,32 @@ pub(crate) fn bury_child(pid: i32) {
     }
 }
 
-/// The end of a process as one number: its exit code, or the negative number of the signal that killed it.
-pub(crate) fn exit_code(status: i32) -> i32 {
-    if libc::WIFSIGNALED(status) { -libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
-}
+/// The default action of SIGCHLD in this process, until this is dropped: where it is ignored the kernel leaves no child
+/// to wait for.
+pub(crate) struct KeepChildren(libc::sigaction);
 
-/// SIGCHLD as a descriptor, and blocked, in the thread that made this; and with its default action in this process, since
-/// where it is ignored the kernel leaves no child to wait for.
-pub(crate) struct ChildSignal {
-    fd: OwnedFd,
-    before: libc::sigset_t,
-    action: libc::sigaction,
-}
-
-impl ChildSignal {
-    pub(crate) fn new() -> io::Result<Self> {
-        // SAFETY: sigset_t is plain data; sigemptyset gives it its proper value below.
-        let (mut only, mut before) = unsafe { std::mem::zeroed::<(libc::sigset_t, libc::sigset_t)>() };
-        syscall!(sigemptyset(&raw mut only))?;
-        syscall!(sigaddset(&raw mut only, libc::SIGCHLD))?;
-        let fd = syscall!(signalfd(-1, &raw const only, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK))?;
-        // SAFETY: signalfd has just made this descriptor.
-        let fd = unsafe { own(fd)? };
-        syscall!(pthread_sigmask(libc::SIG_BLOCK, &raw const only, &raw mut before))?;
+impl KeepChildren {
+    pub(crate) fn begin() -> io::Result<Self> {
         // SAFETY: sigaction is plain data; all zeros is the default action.
         let (default, mut action) = unsafe { std::mem::zeroed::<(libc::sigaction, libc::sigaction)>() };
         syscall!(sigaction(libc::SIGCHLD, &raw const default, &raw mut action))?;
-        Ok(Self { fd, before, action })
+        Ok(Self(action))
     }
 
-    pub(crate) fn fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
-    }
-
-    /// Forgets the signals that have arrived.
-    pub(crate) fn clear(&self) {
-        let mut infos = [0_u8; 8 * size_of::<libc::signalfd_siginfo>()];
-        while syscall!(read(self.fd(), infos.as_mut_ptr().cast(), infos.len())).is_ok_and(|n| n > 0) {}
+    /// Does it again, where something has had SIGCHLD ignored meanwhile.
+    pub(crate) fn insist(&self) {
+        // SAFETY: sigaction is plain data; all zeros is the default action.
+        let (default, mut action) = unsafe { std::mem::zeroed::<(libc::sigaction, libc::sigaction)>() };
+        let found = syscall!(sigaction(libc::SIGCHLD, std::ptr::null(), &raw mut action)).is_ok();
+        if found && (action.sa_sigaction == libc::SIG_IGN || action.sa_flags & libc::SA_NOCLDWAIT != 0) {
+            let _ = syscall!(sigaction(libc::SIGCHLD, &raw const default, std::ptr::null_mut()));
+        }
     }
 }
 
-impl Drop for ChildSignal {
+impl Drop for KeepChildren {
     fn drop(&mut self) {
-        let _ = syscall!(sigaction(libc::SIGCHLD, &raw const self.action, std::ptr::null_mut()));
-        let _ = syscall!(pthread_sigmask(libc::SIG_SETMASK, &raw const self.before, std::ptr::null_mut()));
+        let _ = syscall!(sigaction(libc::SIGCHLD, &raw const self.0, std::ptr::null_mut()));
     }
 }
 

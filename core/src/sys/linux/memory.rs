@@ -16,7 +16,7 @@ fn off(value: u64) -> io::Result<libc::off_t> {
 }
 
 /// How long a file may become in this process (RLIMIT_FSIZE), which holds for memory files, too.
-fn longest_file() -> u64 {
+pub(crate) fn longest_file() -> u64 {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     match syscall!(getrlimit(libc::RLIMIT_FSIZE, &raw mut limit)) {
         Ok(_) if limit.rlim_cur != libc::RLIM_INFINITY => limit.rlim_cur,

@@ -3,6 +3,7 @@
 
 mod berth;
 mod descriptor;
+mod ending;
 mod event;
 mod identity;
 mod io;
@@ -14,6 +15,9 @@ mod process;
 
 pub(crate) use berth::Berths;
 pub(crate) use descriptor::lift;
+pub(crate) use ending::{
+    ProcessHandle, is_gone, is_refused, is_stopped, pidfd, reap, reap_number, signal_number, signal_pidfd,
+};
 pub(crate) use event::{Epoll, Event, Interest, OwnWake, PollSlot, Wake, poll};
 pub(crate) use identity::{Identity, forks, generation, thread_mark, watch_forks};
 pub(crate) use io::{
@@ -22,19 +26,17 @@ pub(crate) use io::{
     write_pipe,
 };
 pub(crate) use lineage::{
-    ChildSignal, MostDescriptors, bury_child, die_with_parent, exit_code, hold_on, is_stop, kill_child,
-    lifeline, outlive_parent, pidfd, reap_any,
+    KeepChildren, MostDescriptors, bury_child, die_with_parent, hold_on, kill_child, lifeline, outlive_parent,
 };
 pub(crate) use memory::{
-    Mapping, file_id, futex_wait, futex_wake, grow_file, is_sealed, low_half, memory_file, punch_file,
-    read_file, reserve_file, shared_length, sparse_file,
+    Mapping, file_id, futex_wait, futex_wake, grow_file, is_sealed, longest_file, low_half, memory_file,
+    punch_file, read_file, reserve_file, shared_length, sparse_file,
 };
 pub(crate) use name::{is_private, name_file, name_of, nameable_file, open_name, path_of_name, remove_name};
-pub(crate) use passing::{MOST_DESCRIPTORS, message_pair, pipe, recv_message, send_message};
+pub(crate) use passing::{MOST_DESCRIPTORS, message_pair, peek_message, pipe, recv_message, send_message};
 pub(crate) use process::{
-    Extras, ForkOutcome, ProcessHandle, add_extras, at_exit, clock_nanos, cores, exit_now, fork_child,
-    fork_plain, heed_interrupt, ignore_interrupt, is_gone, is_only_thread, occupy, reap, signal_pidfd,
-    yield_now,
+    Extras, ForkOutcome, add_extras, at_exit, clock_nanos, cores, exit_now, fork_child, fork_plain,
+    heed_interrupt, ignore_interrupt, is_only_thread, occupy, yield_now,
 };
 
 /// Turns the -1 of a system call into the `io::Error` of its errno.

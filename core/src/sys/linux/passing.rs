@@ -73,6 +73,13 @@ pub(crate) fn send_message(socket: RawFd, parts: &[&[u8]], fds: &[BorrowedFd<'_>
     Ok(())
 }
 
+/// The bytes of the message that is to be received next, which stays; none where there is none, and at the end.
+pub(crate) fn peek_message(socket: RawFd, buf: &mut [u8]) -> io::Result<usize> {
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    let length = syscall!(recv(socket, buf.as_mut_ptr().cast(), buf.len(), flags))?;
+    Ok(length.unsigned_abs())
+}
+
 /// What [`recv_message`] received.
 pub(crate) struct Received {
     /// How many bytes; none, and no descriptors, is the end.

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Making child processes.
 
-use super::syscall;
-use super::{Interest, PollSlot, poll};
-use crate::time::Deadline;
+use super::{ProcessHandle, syscall};
 use std::io;
 use std::num::NonZero;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
@@ -19,13 +17,6 @@ pub(crate) enum ForkOutcome {
     Ended(libc::pid_t),
 }
 
-/// A child of ours, held by a descriptor that becomes readable when it ends.
-#[derive(Debug)]
-pub(crate) struct ProcessHandle {
-    pid: libc::pid_t,
-    fd: OwnedFd,
-}
-
 /// Forks. The child runs with one thread and must end with [`exit_now`].
 ///
 /// The caller vouches that the child does nothing that needs a lock another thread may hold.
@@ -34,23 +25,16 @@ pub(crate) fn fork_child() -> io::Result<ForkOutcome> {
     if pid == 0 {
         return Ok(ForkOutcome::Child);
     }
-    let fd = match super::pidfd(pid) {
-        Ok(fd) => fd,
-        Err(error) if is_gone(&error) => return Ok(ForkOutcome::Ended(pid)),
+    match ProcessHandle::of(pid) {
+        Ok(Some(handle)) => Ok(ForkOutcome::Parent(handle)),
+        Ok(None) => Ok(ForkOutcome::Ended(pid)),
         Err(error) => {
             // Without a descriptor nobody could wait for this child or end it.
             super::kill_child(pid);
             super::bury_child(pid);
-            return Err(error);
+            Err(error)
         }
-    };
-    Ok(ForkOutcome::Parent(ProcessHandle { pid, fd }))
-}
-
-/// Whether an error of [`pidfd`](super::pidfd) says that there is no such process any more. EINVAL is for one that goes
-/// while the kernel looks.
-pub(crate) fn is_gone(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ESRCH | libc::EINVAL))
+    }
 }
 
 /// Forks, and returns the child's number, or 0 in the child, which has one thread and must end with [`exit_now`].
@@ -137,28 +121,6 @@ pub(crate) fn heed_interrupt(before: libc::sighandler_t) {
     unsafe { libc::signal(libc::SIGINT, before) };
 }
 
-/// Sends a signal to the process of a pidfd.
-pub(crate) fn signal_pidfd(fd: RawFd, signal: i32) -> io::Result<()> {
-    let none: *const libc::siginfo_t = std::ptr::null();
-    syscall!(syscall(libc::SYS_pidfd_send_signal, fd, signal, none, 0))?;
-    Ok(())
-}
-
-/// How the child of a pidfd has ended, as [`exit_code`](super::exit_code) counts, taken from the kernel's table; `None`
-/// while it runs. ECHILD: it is no child of this process, or somebody else was first, whoever has its number now.
-pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<i32>> {
-    // SAFETY: siginfo_t is plain data for which all zeros is a value.
-    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    let fd = libc::id_t::try_from(pidfd.as_raw_fd()).unwrap_or(libc::id_t::MAX);
-    syscall!(waitid(libc::P_PIDFD, fd, &raw mut info, libc::WEXITED | libc::WNOHANG))?;
-    // SAFETY: waitid fills it in, or leaves it 0 where the child runs.
-    let pid = unsafe { info.si_pid() };
-    // SAFETY: as above.
-    let status = unsafe { info.si_status() };
-    let code = if info.si_code == libc::CLD_EXITED { status } else { -status };
-    Ok((pid != 0).then_some(code))
-}
-
 /// What a program that is started is given beyond what `Command` can do.
 pub(crate) struct Extras {
     /// Descriptors, and the numbers that they are to have.
@@ -206,36 +168,4 @@ pub(crate) fn add_extras(command: &mut std::process::Command, extras: Extras) {
     // SAFETY: the closure makes system calls that are allowed between fork and exec, and allocates nothing but errors
     // of the kind that std makes there, too, which are plain numbers.
     unsafe { command.pre_exec(prepare) };
-}
-
-impl ProcessHandle {
-    pub(crate) fn fd(&self) -> RawFd {
-        self.fd.as_raw_fd()
-    }
-
-    pub(crate) fn into_parts(self) -> (i32, OwnedFd) {
-        (self.pid, self.fd)
-    }
-
-    /// Waits for the child to end and collects it, and tells its exit code as [`reap`]; `None` when the deadline passed first.
-    pub(crate) fn wait(&self, deadline: Deadline) -> io::Result<Option<i32>> {
-        loop {
-            match reap(self.fd.as_fd()) {
-                // Somebody who waits for every child was first: it has ended, how is lost.
-                Err(e) if e.raw_os_error() == Some(libc::ECHILD) => return Ok(Some(0)),
-                Err(e) => return Err(e),
-                Ok(None) => {}
-                ended => return ended,
-            }
-            if deadline.expired() {
-                return Ok(None);
-            }
-            poll(&mut [PollSlot::new(self.fd(), Interest::Read)], deadline)?;
-        }
-    }
-
-    /// Sends a signal to the child.
-    pub(crate) fn signal(&self, signal: i32) {
-        let _ = signal_pidfd(self.fd(), signal);
-    }
 }
