@@ -189,10 +189,10 @@ impl Supply {
     }
 
     fn is_to_fork(&mut self) -> bool {
-        if self.children.idle() >= self.wanted || self.resting.is_some_and(|rest| !rest.expired()) {
+        self.resting = self.resting.filter(|rest| !rest.expired());
+        if self.children.idle() >= self.wanted || self.resting.is_some() {
             return false;
         }
-        self.resting = None;
         !self.is_hopeless() || self.has_request()
     }
 
