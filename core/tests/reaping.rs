@@ -348,6 +348,8 @@ fn is_ready(child: &Child) -> bool {
 
 fn children_are_waited_for_without(call: libc::c_long, errno: i32) {
     refuse(call, errno);
+    // A process keeps its lifeline.
+    drop(lifeline().unwrap());
     let _test = Test::begin();
     let server = ForkServer::new(task).unwrap();
     let start: [&dyn Fn(&OwnedFd) -> Child; 3] = [
