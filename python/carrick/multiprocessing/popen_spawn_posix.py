@@ -34,6 +34,34 @@ class Popen(_standard.Popen):
             return
         tracker: Any = resource_tracker.getfd()
         arrival = _child.Arrival(process_obj)
+        parcel = None
+        parent = ready = held = -1
+        try:
+            body = io.BytesIO()
+            arrival.write(body, self)
+            parcel = _child.Parcel(body.getbuffer())
+            parent, exact = _child.parent_handle()
+            if not exact:
+                ready, held = map(_lift, os.pipe())
+            code = _patch.child_command("carrick.multiprocessing._spawned", parcel.fd, parent, tracker)
+            program: Any = spawn.get_executable()
+            command = [program, *util._args_from_interpreter_flags(), "-c", code, "--multiprocessing-fork"]
+            fds = [fd for fd in (*self._fds, parcel.fd, parent, tracker, held) if fd >= 0]
+            self.pid = util.spawnv_passfds(program, command, fds)
+            # Before the sentinel, which takes a number that this gives back.
+            os.close(parent)
+            parent = -1
+            self.sentinel = _child.watch(self.pid, ready)
+            ready = -1
+            self.finalizer = util.Finalize(self, os.close, (self.sentinel,))
+            parcel.deliver()
+        finally:
+            arrival.close()
+            if parcel is not None:
+                parcel.close()
+            for fd in (parent, ready, held):
+                if fd >= 0:
+                    os.close(fd)
 
 
 def __getattr__(name: str) -> Any:
