@@ -84,7 +84,7 @@ def run(suite: Suite, way: str, tests: list[str], words: str = "") -> Outcomes:
             name: value
             for name, value in os.environ.items()
             if not name.startswith(
-                ("PYTHON", "PYTEST", "ECOSYSTEM", "FLASK", "DJANGO", "GUNICORN", "UVICORN")
+                ("PYTHON", "PYTEST", "ECOSYSTEM", "CARRICK", "FLASK", "DJANGO", "GUNICORN", "UVICORN")
             )
         }
         environment |= {
@@ -103,7 +103,7 @@ def run(suite: Suite, way: str, tests: list[str], words: str = "") -> Outcomes:
         if way != "stock":
             environment["ECOSYSTEM_SITE"] = str(ROOT / "build" / "site")
             if suite.everywhere:
-                environment["ECOSYSTEM_EVERYWHERE"] = "1"
+                environment["CARRICK_PATCH"] = "1"
         start = {"module": ["-m", "carrick", "-m", "pytest"], "patch": ["-c", PATCHED]}
         command = [str(CACHE / "venv" / "bin" / "python")]
         command += start[way] if on_carrick else ["-m", "pytest"]

@@ -18,11 +18,8 @@ PIP = ("-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input")
 FETCHING = 900
 """Seconds for one call of pip."""
 
-START = """\
-import os, sys; sys.path.append(os.environ["ECOSYSTEM_SITE"]) if "ECOSYSTEM_SITE" in os.environ else None
-import os; __import__("carrick").patch() if "ECOSYSTEM_EVERYWHERE" in os.environ else None
-"""
-"""A .pth file: every interpreter of the environment finds carrick, and is patched, where the run asks for it."""
+START = 'import os, site; site.addsitedir(os.environ["ECOSYSTEM_SITE"]) if "ECOSYSTEM_SITE" in os.environ else None\n'
+"""A .pth file: the environment has carrick, with its own carrick.pth, where the run asks for it, and else has not."""
 
 
 def _run(*command: str | Path) -> None:

@@ -80,6 +80,7 @@ def main() -> int:
     parser.add_argument("--only", default="", help="suites whose name contains this")
     parser.add_argument("--ways", default=",".join(WAYS), help="of stock, module, patch")
     parser.add_argument("--tests", default="", help="tests of them, as pytest's -k")
+    parser.add_argument("--whole", action="store_true", help="also the tests that take long, see suites.py")
     parser.add_argument("--jobs", type=int, default=3, help="runs at a time")
     parser.add_argument("--json", type=Path, help="write all outcomes here")
     parser.add_argument("--verbose", action="store_true", help="say why tests failed on stock, too")
@@ -96,7 +97,7 @@ def main() -> int:
     def one(job: tuple[Suite, str]) -> Outcomes:
         suite, way = job
         began = time.monotonic()
-        outcomes = run(suite, way, [], options.tests)
+        outcomes = run(suite, way, [], options.tests or ("" if options.whole else suite.deselected))
         print(
             f"ecosystem: {suite.name}, {way}: {counts(outcomes)}, {time.monotonic() - began:.0f} s",
             flush=True,

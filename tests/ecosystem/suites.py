@@ -22,8 +22,10 @@ class Suite:
     ways: tuple[str, ...] = WAYS
     seconds: int = 240
     """Until the watchdog ends the run."""
+    deselected: str = ""
+    """Tests that take long and say little about carrick, as pytest's -k; `--whole` runs them, too."""
     everywhere: bool = False
-    """Tests that start interpreters of their own: those call carrick.patch(), too, before anything else."""
+    """Tests that start interpreters of their own: CARRICK_PATCH=1 is for those."""
 
 
 def _programs(name: str, *, seconds: int = 240, ways: tuple[str, ...] = WAYS) -> Suite:
@@ -36,7 +38,8 @@ SUITES = (
         ("--pyargs", "joblib.test.test_parallel", "joblib.test.test_memmapping"),
         "",
         ("stock", "module"),
-        420,
+        900,
+        "not (unpicklable_functions_in_args or threadpool_limitation or error_capture or dispatch_race_condition)",
     ),
     Suite(
         "werkzeug: test_serving", ("tests/test_serving.py",), "werkzeug", ("stock", "module"), everywhere=True
