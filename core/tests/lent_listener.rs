@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A server over a listening socket that somebody else has too.
+#![expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 mod support;
 

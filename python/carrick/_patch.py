@@ -106,7 +106,9 @@ def _extension_loads() -> bool:
     global _loads
     if _loads is None:
         try:
-            import carrick._carrick  # noqa: F401
+            from importlib import import_module
+
+            import_module("carrick._carrick")
         except Exception as error:
             _loads = False
             _warn(error)
@@ -141,7 +143,8 @@ class _Finder:
     ) -> "ModuleSpec | None":
         if fullname not in EXCHANGED or (fullname, get_ident()) in self.standard or not _extension_loads():
             return None
-        if fullname == "queue" and sys.modules.get("_queue", self) is None:
+        modules: dict[str, object] = sys.modules  # type: ignore[assignment]
+        if fullname == "queue" and modules.get("_queue", self) is None:
             # Who bars the module's C code asks for its Python code; ours would be left with that for ever.
             return None
         from importlib.machinery import ModuleSpec

@@ -28,7 +28,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from carrick import _carrick
@@ -198,7 +198,9 @@ def _main_has_ended() -> None:
 
 
 # Runs before the interpreter waits for its threads: those that are kept for requests to come must not keep it waiting.
-getattr(threading, "_register_atexit", lambda call: None)(_main_has_ended)
+_register: Callable[[Callable[[], None]], object] | None = getattr(threading, "_register_atexit", None)
+if _register is not None:
+    _register(_main_has_ended)
 
 
 def option(server: Any, name: str, kinds: Any) -> Any:
@@ -233,7 +235,7 @@ def family_of(sock: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _seated(server: Any) -> Iterator[Seat]:
+def _seated(server: Any) -> Generator[Seat]:
     """A seat for the calling thread."""
     me = threading.get_ident()
     state = state_of(server)

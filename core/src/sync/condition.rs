@@ -59,7 +59,7 @@ unsafe impl Shared for ConditionWords {
     const NAME: &'static str = "condition";
 
     fn written(&self) -> usize {
-        std::mem::offset_of!(Self, seats) + size_of::<Seat>() * self.used().len()
+        std::mem::offset_of!(Self, seats) + size_of_val(self.used())
     }
 }
 
