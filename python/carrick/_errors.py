@@ -252,23 +252,28 @@ _STANDARD: dict[type[Error], type[BaseException]] = {
 _NAMES: dict[type, str] = {}
 """The name in the package of each class that has another one in tracebacks."""
 
-for _cls in (Error, OwnerDiedWarning, ConnectionError, *_BY_NAME.values(), *_OS_CLASSES.values()):
-    _cls.__module__ = "carrick"
-_renamed: set[type[Error]] = {ConnectionError, *_BY_NAME.values(), *_OS_CLASSES.values()}
-for _one in _renamed - _OWN:
-    _standard: type[BaseException] = _STANDARD.get(_one) or getattr(builtins, _one.__name__)
-    _NAMES[_one] = _one.__name__
-    _one.__module__, _one.__name__, _one.__qualname__ = (
-        _standard.__module__,
-        _standard.__name__,
-        _standard.__qualname__,
-    )
 
-ConnectionError.code = _CODES["E_OS"]
-for _of_errno in _OS_CLASSES.values():
-    _of_errno.code = _CODES["E_OS"]
-for _name, _by_name in _BY_NAME.items():
-    _by_name.code = _CODES[_name] if list(_BY_NAME.values()).count(_by_name) == 1 else 0
+def _dress() -> None:
+    """Give each class the name that tracebacks show, and its code."""
+    for public in (Error, OwnerDiedWarning, ConnectionError, *_BY_NAME.values(), *_OS_CLASSES.values()):
+        public.__module__ = "carrick"
+    renamed: set[type[Error]] = {ConnectionError, *_BY_NAME.values(), *_OS_CLASSES.values()}
+    for cls in renamed - _OWN:
+        standard: type[BaseException] = _STANDARD.get(cls) or getattr(builtins, cls.__name__)
+        _NAMES[cls] = cls.__name__
+        cls.__module__, cls.__name__, cls.__qualname__ = (
+            standard.__module__,
+            standard.__name__,
+            standard.__qualname__,
+        )
+    of_system: list[type[Error]] = [ConnectionError, *_OS_CLASSES.values()]
+    for cls in of_system:
+        cls.code = _CODES["E_OS"]
+    for name, cls in _BY_NAME.items():
+        cls.code = _CODES[name] if list(_BY_NAME.values()).count(cls) == 1 else 0
+
+
+_dress()
 
 
 def _of_kind(name: str, text: str) -> Error:
