@@ -25,8 +25,8 @@ bench: setup     ## the table of docs/benchmarks.md, measured here, with its plo
 fuzz: setup      ## each fuzz target for a while; ci/fuzz.sh SECONDS for longer
 	@bash ci/fuzz.sh
 
-chaos:           ## ten minutes of kill -9 at processes that share queues and locks; CARRICK_SOAK=SECONDS for another time
-	@CARRICK_SOAK=$${CARRICK_SOAK:-600} bash ci/chaos.sh docs/kill-soak.md
+chaos:           ## ten minutes of kill -9 at processes that share queues and locks, and 100,000 forks of busy ones; CARRICK_SOAK=SECONDS and CARRICK_FORKS=COUNT for others
+	@CARRICK_SOAK=$${CARRICK_SOAK:-600} CARRICK_FORKS=$${CARRICK_FORKS:-100000} bash ci/chaos.sh docs/kill-soak.md
 
 models:          ## models of locks and of the queue: every interleaving of a few threads (loom)
 	@bash ci/models.sh

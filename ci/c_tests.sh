@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # Builds the C tests against the header, with the static and the shared library, and runs them.
 # CARRICK_CFLAGS are more flags for the compiler, CARRICK_RUN is a command to put before each program, CARRICK_LINKING
-# names the kinds of library (static shared), CARRICK_PANICS=no leaves the injected panics out, CARRICK_PROFILE the profile of cargo (release).
+# names the kinds of library (static shared), CARRICK_PROGRAMS the programs (all), CARRICK_PANICS=no leaves the injected panics out, CARRICK_PROFILE the profile of cargo (release).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 profile=${CARRICK_PROFILE:-release}
@@ -32,7 +32,8 @@ run() {
     # shellcheck disable=SC2086
     ${CARRICK_RUN:-} "$build/$program-$linking"
 }
-programs=(sockets messages gate queue sync name signals process contract vectors hostile null_calls null_alone)
+programs=(sockets messages gate queue sync forks name signals process contract vectors hostile null_calls null_alone)
+[ -n "${CARRICK_PROGRAMS:-}" ] && read -ra programs <<< "$CARRICK_PROGRAMS"
 # valgrind up to 3.19 does not know the system call pidfd_open, which processes are waited for with.
 if [ -n "${CARRICK_UNDER_VALGRIND:-}" ]; then
     kept=()

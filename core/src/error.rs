@@ -150,6 +150,7 @@ struct Inner {
     detail: Option<String>,
     os: Option<i32>,
     needed: Option<u64>,
+    subject: Option<String>,
 }
 
 impl Error {
@@ -157,7 +158,7 @@ impl Error {
     #[must_use]
     #[cold]
     pub fn new(kind: Kind, operation: &'static str) -> Self {
-        Self(Box::new(Inner { kind, operation, detail: None, os: kind.errno(), needed: None }))
+        Self(Box::new(Inner { kind, operation, detail: None, os: kind.errno(), needed: None, subject: None }))
     }
 
     /// The same with words on the values involved and the remedy.
@@ -223,6 +224,19 @@ impl Error {
     pub(crate) fn detailed(mut self, detail: String) -> Self {
         self.0.detail = Some(detail);
         self
+    }
+
+    /// The same error with the file, name or address that it is about.
+    #[must_use]
+    pub(crate) fn about(mut self, subject: impl Into<String>) -> Self {
+        self.0.subject = Some(subject.into());
+        self
+    }
+
+    /// The path, name or address that the call was given and that the error is about, if there is one.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        self.0.subject.as_deref()
     }
 
     /// What went wrong.
@@ -326,5 +340,7 @@ mod tests {
         assert_eq!(error.kind(), Kind::Os);
         assert_eq!(error.os_code(), Some(libc::ECONNREFUSED));
         assert!(error.to_string().starts_with("connect: operating system error: Connection refused"));
+        assert_eq!(error.subject(), None);
+        assert_eq!(error.about("here").subject(), Some("here"));
     }
 }

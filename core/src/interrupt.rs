@@ -11,9 +11,9 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Kind, Result};
+use crate::fork::StaticOnce;
 use crate::sys;
 use std::os::fd::RawFd;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Whether to go on waiting after a signal.
@@ -47,13 +47,13 @@ pub trait Hook: Sync {
     fn disarm(&self) {}
 }
 
-static HOOK: OnceLock<&'static dyn Hook> = OnceLock::new();
+static HOOK: StaticOnce<&'static dyn Hook> = StaticOnce::new();
 
 /// Installs the process's interrupt hook; the first one installed stays.
 ///
 /// Returns whether this call installed it.
 pub fn set_hook(hook: &'static dyn Hook) -> bool {
-    HOOK.set(hook).is_ok()
+    HOOK.set(hook)
 }
 
 fn obey(verdict: Verdict, operation: &'static str) -> Result<()> {
@@ -86,7 +86,7 @@ impl Sleeper {
     pub(crate) fn prepare(operation: &'static str) -> Result<Self> {
         let Some(hook) = HOOK.get() else { return Ok(Self(None)) };
         let (verdict, fd) = hook.arm();
-        let sleeper = Self(fd.map(|fd| (*hook, fd)));
+        let sleeper = Self(fd.map(|fd| (hook, fd)));
         obey(verdict, operation)?;
         Ok(sleeper)
     }

@@ -39,6 +39,7 @@
 pub mod auth;
 mod blocking;
 mod error;
+pub mod fork;
 pub mod frame;
 pub mod interrupt;
 pub mod name;

@@ -48,7 +48,7 @@ fn check(name: &str, operation: &'static str) -> Result<()> {
 
 fn failed(error: &io::Error, name: &str, operation: &'static str, remedy: &str) -> Error {
     let detail = format!("{error}: the name '{name}', {}: {remedy}", sys::path_of_name(name));
-    Error::from_io(error, operation).detailed(detail)
+    Error::from_io(error, operation).detailed(detail).about(name)
 }
 
 /// The descriptor of what has a name, for an `attach`; the slot of a lock and the like is 0.

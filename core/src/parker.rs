@@ -3,13 +3,13 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Kind, Result};
+use crate::fork::SetOnce;
 use crate::interrupt::{self, Sleeper};
 use crate::net::{Spin, Wait};
 use crate::sys::{self, Interest, PollSlot, Wake};
 use crate::time::Deadline;
 use std::io;
 use std::os::fd::RawFd;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 // ORDER parker: every access is SeqCst; who unparks publishes what it did before, who wakes sees it.
@@ -44,7 +44,7 @@ pub struct Parker {
     state: AtomicU32,
     /// Made for the first sleep of a thread that has signals to hear of, by the process with this number. A child
     /// made by fork must not share it with its parent.
-    wake: OnceLock<(u32, Wake)>,
+    wake: SetOnce<(u32, Wake)>,
     spin: Spin,
 }
 
@@ -101,7 +101,7 @@ impl Parker {
     fn wake(&self) -> Option<&Wake> {
         let me = std::process::id();
         if self.wake.get().is_none() {
-            let _ = self.wake.set((me, Wake::new().ok()?));
+            self.wake.get_or_set((me, Wake::new().ok()?));
         }
         self.wake.get().filter(|(process, _)| *process == me).map(|(_, wake)| wake)
     }

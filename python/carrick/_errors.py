@@ -281,8 +281,8 @@ def _of_kind(name: str, text: str) -> Error:
     return _from_core(_CODES[name], None, text)
 
 
-def _from_core(code: int, errno: int | None, text: str) -> Error:
-    """The exception for an error of the core."""
+def _from_core(code: int, errno: int | None, text: str, subject: str | None = None) -> Error:
+    """The exception for an error of the core, about a file, name or address or about none."""
     cls = _BY_CODE.get(code, Error)
     if cls is not OSError or errno is None:
         error = cls(errno, text) if issubclass(cls, builtins.OSError) and errno is not None else cls(text)
@@ -292,6 +292,9 @@ def _from_core(code: int, errno: int | None, text: str) -> Error:
     standard = os.strerror(errno)
     # OSError picks the subclass for an errno; ours is found through it.
     error = _OS_CLASSES.get(type(builtins.OSError(errno, "")), OSError)(errno, standard)
+    if subject is not None:
+        # As the standard library says which file it was.
+        error.filename = subject  # type: ignore[attr-defined]
     if text != standard:
         error.add_note(text)
     error.code = code

@@ -2,10 +2,10 @@
 //! Errors of the core as Python exceptions.
 #![forbid(unsafe_code)]
 
+use crate::once::Once;
 use carrick::{Error, Kind};
 use pyo3::exceptions::PyMemoryError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 
 /// The error table of the core: name, code, text, errno and standard class of each kind.
@@ -22,7 +22,7 @@ pub(crate) fn raise(py: Python<'_>, error: &Error) -> PyErr {
     {
         return raised;
     }
-    make(py, error, error.os_code(), &error.to_string())
+    make(py, error, error.os_code(), &error.to_string(), error.subject())
 }
 
 /// The exception for an error of a plain socket's call, with the arguments that the standard library gives it:
@@ -33,23 +33,21 @@ pub(crate) fn raise_standard(py: Python<'_>, error: &Error) -> PyErr {
         |errno: i32| -> PyResult<String> { py.import("os")?.call_method1("strerror", (errno,))?.extract() };
     match (error.kind(), error.os_code()) {
         (Kind::Interrupted, _) | (_, None) => raise(py, error),
-        (Kind::Timeout, _) => make(py, error, None, "timed out"),
+        (Kind::Timeout, _) => make(py, error, None, "timed out", None),
         (_, Some(errno)) => match text(errno) {
-            Ok(text) => make(py, error, Some(errno), &text),
+            Ok(text) => make(py, error, Some(errno), &text, None),
             Err(failure) => failure,
         },
     }
 }
 
-fn make(py: Python<'_>, error: &Error, errno: Option<i32>, text: &str) -> PyErr {
-    static MAKE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+fn make(py: Python<'_>, error: &Error, errno: Option<i32>, text: &str, subject: Option<&str>) -> PyErr {
+    static MAKE: Once<Py<PyAny>> = Once::new();
     let make = || -> PyResult<PyErr> {
-        let make = MAKE.get_or_try_init(py, || {
-            py.import("carrick._errors").and_then(|m| m.getattr("_from_core")).map(Bound::unbind)
-        })?;
+        let make = MAKE.import(py, "carrick._errors", "_from_core")?;
         // In this way it can fail: there may be no memory.
         let text = PyString::from_bytes(py, text.as_bytes())?;
-        let made = make.bind(py).call1((error.kind().code(), errno, text))?;
+        let made = make.call1((error.kind().code(), errno, text, subject))?;
         Ok(PyErr::from_value(made))
     };
     make().unwrap_or_else(|failure| match error.kind() {

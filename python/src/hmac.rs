@@ -6,10 +6,11 @@
 #![forbid(unsafe_code)]
 
 use crate::buffer::View;
+use crate::once::Once;
 use carrick::auth::{Digest, Mac, mac};
+use carrick::fork::ForkMutex;
 use pyo3::exceptions::{PyAttributeError, PyTypeError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyString, PyTuple, PyType};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,8 +24,8 @@ struct Known {
 }
 
 fn known(py: Python<'_>) -> PyResult<&'static Known> {
-    static KNOWN: PyOnceLock<Known> = PyOnceLock::new();
-    KNOWN.get_or_try_init(py, || {
+    static KNOWN: Once<Known> = Once::new();
+    KNOWN.get_or_try(py, || {
         let hashlib = py.import("hashlib")?;
         let mut constructors = Vec::new();
         for digest in Digest::ALL {
@@ -56,7 +57,11 @@ enum State {
 /// A keyed hash being computed (RFC 2104).
 #[pyclass(subclass, frozen, name = "HMAC", module = "hmac", weakref)]
 pub(crate) struct Hmac {
+    /// Looked at in attached threads only, so that nobody waits for it and no fork leaves it held.
     state: Mutex<State>,
+    /// The turn of the thread that adds to the message, which may have detached to do so. It is waited for detached; in
+    /// the child of a fork it is free, and the state is that before the addition.
+    adding: ForkMutex<()>,
 }
 
 fn is_plain_key(key: &Bound<'_, PyAny>) -> bool {
@@ -143,7 +148,7 @@ fn make(
         check_key(key)?;
         return Err(PyTypeError::new_err("Missing required argument 'digestmod'."));
     };
-    Ok(Hmac { state: Mutex::new(state_for(key, msg, digestmod)?) })
+    Ok(Hmac::over(state_for(key, msg, digestmod)?))
 }
 
 /// The digest of one message: the quickest way when there is only one.
@@ -171,6 +176,10 @@ pub(crate) fn hmac_digest<'py>(
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
 impl Hmac {
+    fn over(state: State) -> Self {
+        Self { state: Mutex::new(state), adding: ForkMutex::default() }
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -197,7 +206,7 @@ impl Hmac {
             Err(standard) => return Ok(standard.into_bound(py)),
         };
         let (size, block) = (mac.digest().size(), mac.digest().block_size());
-        let inner = Bound::new(py, Self { state: Mutex::new(State::Native(mac)) })?;
+        let inner = Bound::new(py, Self::over(State::Native(mac)))?;
         let class = known(py)?.standard.bind(py).getattr("HMAC")?;
         let object = class.call_method1("__new__", (&class,))?;
         object.setattr("_hmac", inner)?;
@@ -245,7 +254,7 @@ impl Hmac {
     #[new]
     #[pyo3(signature = (*_args, **_kwargs))]
     fn new(_args: &Bound<'_, PyTuple>, _kwargs: Option<&Bound<'_, PyDict>>) -> Self {
-        Self { state: Mutex::new(State::Empty) }
+        Self::over(State::Empty)
     }
 
     #[pyo3(signature = (key, msg=None, digestmod=None))]
@@ -310,18 +319,25 @@ impl Hmac {
     fn update(&self, py: Python<'_>, msg: &Bound<'_, PyAny>) -> PyResult<()> {
         let view = View::get(msg)?;
         let bytes = view.bytes();
-        let feed = || match &mut *self.lock() {
-            State::Native(mac) => {
-                mac.update(bytes);
-                true
-            }
-            _ => false,
+        let turn = match self.adding.try_lock() {
+            Some(turn) => turn,
+            None => py.detach(|| self.adding.lock()),
         };
-        // The lock is let go of before the interpreter is asked for again.
-        let fed = if bytes.len() < DETACH_FROM { feed() } else { py.detach(feed) };
-        if fed {
+        if bytes.len() < DETACH_FROM {
+            if let State::Native(mac) = &mut *self.lock() {
+                mac.update(bytes);
+                return Ok(());
+            }
+        } else if let Ok(mut mac) = self.look(py)? {
+            // A copy: the state is for attached threads.
+            let mac = py.detach(|| {
+                mac.update(bytes);
+                mac
+            });
+            self.set(State::Native(mac));
             return Ok(());
         }
+        drop(turn);
         self.ask(py, |_| (), |standard| standard.call_method1("update", (msg,)).map(drop))
     }
 

@@ -13,6 +13,7 @@ mod errors;
 mod hmac;
 mod message;
 mod name;
+mod once;
 mod process;
 mod queue;
 mod quick;

@@ -9,13 +9,13 @@ use crate::argument::{Truth, number, text_or_none};
 use crate::buffer::{ArrayBody, BytesBody, View, get_in_place, take};
 use crate::connection::seconds;
 use crate::errors::{OrRaise, raise};
+use crate::once::Once;
 use crate::signals::waiting;
 use carrick::frame::Body;
 use carrick::queue::{Queue, QueueOptions};
 use carrick::{Deadline, Error, Kind};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyList};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
@@ -462,13 +462,13 @@ fn small(length: u64) -> carrick::Result<Vec<u8>> {
 
 /// Whether `loads` is pickle's: what looks like a pickle is one.
 fn is_unpickler(py: Python<'_>, loads: &Bound<'_, PyAny>) -> PyResult<bool> {
-    static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static LOADS: Once<Py<PyAny>> = Once::new();
     LOADS.import(py, "pickle", "loads").map(|standard| standard.is(loads))
 }
 
 /// Unpickles an item that begins with [`BUFFERS`].
 fn load_buffers(py: Python<'_>, body: ArrayBody) -> PyResult<Py<PyAny>> {
-    static LOAD: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    static LOAD: Once<Py<PyAny>> = Once::new();
     let body = body.finish().ok_or_else(|| raise(py, &Error::new(Kind::Corrupt, "get")))?;
     LOAD.import(py, "carrick.multiprocessing.queues", "_load_parts")?.call1((body,)).map(Bound::unbind)
 }

@@ -9,10 +9,10 @@
 #![forbid(unsafe_code)]
 
 use crate::buffer::write_now;
+use crate::once::Once;
 use carrick::interrupt::{Hook, Verdict, set_hook};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::IntoPyDict;
 use std::cell::{Cell, RefCell};
 use std::io::Read;
@@ -91,10 +91,8 @@ fn keep(raised: PyErr) {
 
 /// Puts `fd` in place of Python's wakeup descriptor (-1 is none) and returns the one before. Main thread only.
 fn swap_wakeup(py: Python<'_>, fd: RawFd, warn: bool) -> PyResult<RawFd> {
-    static SET: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let set = SET
-        .get_or_try_init(py, || py.import("signal")?.getattr("set_wakeup_fd").map(Bound::unbind))?
-        .bind(py);
+    static SET: Once<Py<PyAny>> = Once::new();
+    let set = SET.import(py, "signal", "set_wakeup_fd")?;
     if warn {
         return set.call1((fd,))?.extract();
     }
@@ -231,11 +229,17 @@ pub(crate) fn settle(py: Python<'_>) {
     }
 }
 
+/// In the child of a fork, before anything of Python runs there.
+fn in_child() {
+    // Whether the thread that forked is the main thread is Python's to say, which knows it a moment later.
+    IS_MAIN.set(None);
+    crate::thread_queue::forked();
+}
+
 /// In the child of a fork the thread that forked is the main thread, and a bell is its parent's.
 #[pyfunction]
 pub(crate) fn forked(py: Python<'_>) {
     IS_MAIN.set(Some(true));
-    crate::thread_queue::forked();
     if INSTALLED.load(Ordering::Relaxed) >= 0 {
         remove_bell(py);
     }
@@ -249,6 +253,7 @@ pub(crate) fn take_raised() -> Option<PyErr> {
 /// Installs the hook. A second interpreter in the process leaves the first one's.
 pub(crate) fn install(py: Python<'_>) -> PyResult<()> {
     if set_hook(&PythonSignals) {
+        carrick::fork::set_handler(in_child);
         let forked = wrap_pyfunction!(forked, py)?;
         let arguments = [("after_in_child", forked)].into_py_dict(py)?;
         py.import("os")?.call_method("register_at_fork", (), Some(&arguments))?;

@@ -10,6 +10,7 @@ use crate::buffer::{View, bytes_with, lend, take};
 use crate::connection::{finish, seconds};
 use crate::errors::{OrRaise, raise_standard, would_block};
 use crate::signals::waiting;
+use carrick::fork::ForkCounter;
 use carrick::frame::{Borrowed, ByteOrder, Transport};
 use carrick::{Connection, Deadline, Format, Kind};
 use pyo3::exceptions::PyValueError;
@@ -18,30 +19,13 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use std::io::IoSlice;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Up to this length data is sent without giving the interpreter away first.
 const QUICK: usize = 32 << 10;
 
 /// Threads that are detached for a socket, and want the interpreter back in a moment.
-// ORDER sockets-away: a hint; whatever it says, the data is sent.
-static AWAY: AtomicUsize = AtomicUsize::new(0);
-
-/// Marks a thread as one of them.
-struct Away;
-
-impl Away {
-    fn enter() -> Self {
-        AWAY.fetch_add(1, Ordering::Relaxed);
-        Self
-    }
-}
-
-impl Drop for Away {
-    fn drop(&mut self) {
-        AWAY.fetch_sub(1, Ordering::Relaxed);
-    }
-}
+/// A hint: whatever it says, the data is sent.
+static AWAY: ForkCounter = ForkCounter::new();
 
 /// Sends what goes without waiting.
 ///
@@ -50,10 +34,10 @@ impl Drop for Away {
 /// attached, for a thread that computes would keep the interpreter for milliseconds.
 fn send_now(py: Python<'_>, transport: &Borrowed<'_>, bytes: &[u8]) -> carrick::Result<usize> {
     let send = || transport.write(&[IoSlice::new(bytes)], Deadline::NOW);
-    if AWAY.load(Ordering::Relaxed) == 0 {
+    if AWAY.count() == 0 {
         return send();
     }
-    let _away = Away::enter();
+    let _away = AWAY.enter();
     py.detach(send)
 }
 
@@ -84,7 +68,7 @@ pub(crate) fn sock_recv(
     let Ok(bufsize @ 1..) = usize::try_from(bufsize) else { return Ok(None) };
     let Some(transport) = open(socket)? else { return Ok(None) };
     let mut deadline = None;
-    if AWAY.load(Ordering::Relaxed) > 0 {
+    if AWAY.count() > 0 {
         deadline = patience(socket)?;
     }
     if deadline.is_none() {
@@ -95,7 +79,7 @@ pub(crate) fn sock_recv(
         deadline = patience(socket)?;
     }
     let Some(deadline) = deadline else { return Ok(None) };
-    let away = Away::enter();
+    let away = AWAY.enter();
     let waited = bytes_with(py, bufsize, |room| waiting(py, || transport.read(room, deadline)))?;
     drop(away);
     waited.map(Some).map_err(|e| raise_standard(py, &e))

@@ -48,4 +48,7 @@ struct test {
 int run_tests(const struct test *tests, size_t count, int argc, char **argv);
 int open_descriptors(void);
 
+/* Ends a child that a test has forked, as _exit does. */
+void end_child(int code);
+
 #endif

@@ -464,7 +464,7 @@ static void a_server_is_only_forgotten_after_fork(void)
         STATUS(CARRICK_E_FORKED, carrick_server_start(server));
         STATUS(CARRICK_E_FORKED, carrick_server_shutdown(server, 0));
         carrick_server_free(server);
-        _exit(0);
+        end_child(0);
     }
     int status = 1;
     CHECK(child > 0);

@@ -166,7 +166,7 @@ static void an_item_whose_reader_is_killed_is_the_next_consumers(void)
     CHECK(child >= 0);
     if (child == 0) {
         OK(carrick_queue_get_in_place(queue, die, NULL, FOREVER));
-        _exit(0);
+        end_child(0);
     }
     CHECK(waitpid(child, &status, 0) == child && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     take(queue, "kept");
@@ -196,7 +196,7 @@ static void a_child_puts_and_its_parent_takes(void)
             OK(carrick_queue_put(queue, (const uint8_t *)&i, sizeof i, FOREVER));
         OK(carrick_queue_join(queue, FOREVER));
         carrick_queue_free(queue);
-        _exit(0);
+        end_child(0);
     }
     for (int i = 0; i < ITEMS; i++) {
         int got = -1;
@@ -316,7 +316,7 @@ static void closing_ends_it_for_all(void)
         take(queue, "last");
         STATUS(CARRICK_E_CLOSED, carrick_queue_get_into(queue, item, sizeof item, FOREVER, &len));
         carrick_queue_free(queue);
-        _exit(0);
+        end_child(0);
     }
     put(queue, "last");
     OK(carrick_queue_close(queue));

@@ -180,7 +180,7 @@ static void a_dead_holder_is_seen_though_no_sleep_ends_in_full(void)
     OK(carrick_lock_new(NULL, &lock));
     child = fork();
     if (child == 0)
-        _exit(carrick_lock_acquire(lock, FOREVER) != CARRICK_OK);
+        end_child(carrick_lock_acquire(lock, FOREVER) != CARRICK_OK);
     CHECK(child > 0 && waitpid(child, NULL, 0) == child);
     /* More often than anybody looks after the holder. */
     tick(500000);

@@ -133,7 +133,7 @@ static void a_semaphore_counts_across_a_fork(void)
     if (child == 0) {
         OK(carrick_semaphore_release(semaphore, 2));
         carrick_semaphore_free(semaphore);
-        _exit(0);
+        end_child(0);
     }
     OK(carrick_semaphore_acquire(semaphore, FOREVER));
     OK(carrick_semaphore_acquire(semaphore, FOREVER));
@@ -163,7 +163,7 @@ static void a_child_notifies_its_parent(void)
         OK(carrick_lock_release(lock));
         carrick_condition_free(condition);
         carrick_lock_free(lock);
-        _exit(0);
+        end_child(0);
     }
     OK(carrick_condition_wait(condition, lock, FOREVER));
     OK(carrick_condition_notify_all(condition));
@@ -189,7 +189,7 @@ static void an_event_reaches_a_child(void)
         OK(carrick_event_wait(go, FOREVER));
         carrick_event_free(ready);
         carrick_event_free(go);
-        _exit(0);
+        end_child(0);
     }
     OK(carrick_event_wait(ready, FOREVER));
     OK(carrick_event_set(go));
@@ -217,7 +217,7 @@ static void processes_meet_at_a_barrier(void)
         for (round = 0; round < 100; round++)
             OK(carrick_barrier_wait(barrier, FOREVER, &turn));
         carrick_barrier_free(barrier);
-        _exit(0);
+        end_child(0);
     }
     for (round = 0; round < 100; round++)
         OK(carrick_barrier_wait(barrier, FOREVER, &turn));

@@ -19,7 +19,7 @@ import pytest
 from carrick import multiprocessing, queue
 from carrick.multiprocessing import connection
 
-WATCHDOG = 60
+WATCHDOG = int(os.environ.get("CARRICK_WATCHDOG", "60"))
 """Seconds until a test that hangs is shot, with the stacks of all its threads."""
 
 SETTLING = 10.0

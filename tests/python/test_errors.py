@@ -12,6 +12,7 @@ import socket
 import threading
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +20,8 @@ from support import WAIT, Background
 
 import carrick
 import carrick.multiprocessing.connection as connection
-from carrick import _carrick, _errors
+from carrick import _carrick, _errors, multiprocessing
+from carrick.multiprocessing import queues, synchronize
 
 TABLE = _carrick.error_table()
 CODES = {name: code for name, code, *_ in TABLE}
@@ -309,7 +311,7 @@ def test_a_note_says_which_address_the_system_refused() -> None:
         address = "{}:{}".format(*taken.getsockname())
         carrick.MessageServer(taken.getsockname(), lambda request: None)
     error: Any = caught.value
-    assert str(error) == f"[Errno {errno.EADDRINUSE}] Address already in use"
+    assert str(error) == f"[Errno {errno.EADDRINUSE}] Address already in use: '{address}'"
     for same in (error, pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert address in same.__notes__[0]
         assert same.__notes__[0] in "".join(traceback.format_exception(same))
@@ -329,3 +331,48 @@ def test_errors_of_two_threads_are_their_own() -> None:
 
     one, two = Background(fail, b"\xff\xff\xff\xfe"), Background(fail, b"\x80\0\0\0")
     assert "-2" in one.result() and "-2147483648" in two.result()
+
+
+def test_an_error_of_the_system_names_what_it_is_about_and_the_remedy(tmp_path: Path) -> None:
+    name, missing = f"errors.{os.getpid()}", f"errors.missing.{os.getpid()}"
+    nowhere = str(tmp_path / "no" / "socket")
+    taken = carrick.MessageServer(("127.0.0.1", 0), len)
+    host, port = taken.address
+    shared = [
+        multiprocessing.Lock,
+        multiprocessing.RLock,
+        multiprocessing.Semaphore,
+        multiprocessing.Event,
+        multiprocessing.Queue,
+    ]
+    cases: list[tuple[Callable[[], Any], int, Any, str]] = [
+        (lambda: carrick.MessageServer(taken.address, len), errno.EADDRINUSE, f"{host}:{port}", "listen"),
+        (lambda: carrick.MessageServer(nowhere, len), errno.ENOENT, nowhere, "listen"),
+        (lambda: connection.Client(nowhere), errno.ENOENT, nowhere, "a listener must be there first"),
+        (lambda: connection.Listener(nowhere), errno.ENOENT, nowhere, "that nobody uses"),
+        (lambda: connection.Client(("127.0.0.1", 1)), errno.ECONNREFUSED, None, "('127.0.0.1', 1)"),
+        (lambda: connection.Listener((host, port)), errno.EADDRINUSE, None, f"('{host}', {port})"),
+        (lambda: queues.Queue.open(missing), errno.ENOENT, missing, "create it first"),
+        (lambda: synchronize.Lock.open(missing), errno.ENOENT, missing, "create it first"),
+        (lambda: synchronize.Event.open(missing), errno.ENOENT, missing, "create it first"),
+        (lambda: synchronize.Semaphore.open(missing), errno.ENOENT, missing, "create it first"),
+    ]
+    for make in shared:
+        made: Any = make(name=name)  # type: ignore[call-arg]
+        try:
+            with pytest.raises(OSError) as caught:
+                make(name=name)  # type: ignore[call-arg]
+            assert (caught.value.errno, caught.value.filename) == (errno.EEXIST, name), make
+            assert "remove it first" in "".join(caught.value.__notes__), make
+        finally:
+            carrick.remove_name(name)
+            del made
+    for call, number, filename, remedy in cases:
+        with pytest.raises(OSError) as caught:
+            call()
+        error = caught.value
+        assert (error.errno, error.strerror, error.filename) == (number, os.strerror(number), filename), error
+        assert remedy in "".join(error.__notes__), error.__notes__
+        again = pickle.loads(pickle.dumps(error))
+        assert (again.errno, again.filename, str(again)) == (number, filename, str(error))
+    taken.shutdown()

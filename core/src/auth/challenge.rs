@@ -8,7 +8,7 @@
 //! Source: `multiprocessing.connection` of CPython 3.8 to 3.14, docs/wire.md "Authentication".
 #![forbid(unsafe_code)]
 
-use super::issued::{self, Issued};
+use super::issued;
 use super::mac::{Digest, Key, Tag, mac};
 use crate::error::{Error, Kind, Result};
 
@@ -17,7 +17,8 @@ pub(super) const WELCOME: &[u8] = b"#WELCOME#";
 pub(super) const FAILURE: &[u8] = b"#FAILURE#";
 /// The longest message of a handshake.
 pub(crate) const MESSAGE_MAX: u64 = 256;
-/// Random bytes in a challenge, as Python 3.12 and later have it.
+/// Bytes that no other challenge has, as many as with Python 3.12 and later. The last 8 are a mark ([`issued`]), the others
+/// random.
 const NONCE: usize = 40;
 /// The payload length that marks a challenge of Python 3.11 and earlier. No challenge has less behind its
 /// prefix: CPython's source names 16 as well, but refuses it as too short before it gets there.
@@ -121,7 +122,6 @@ pub struct Challenge {
     policy: Policy,
     /// What the peer is to authenticate: everything behind the prefix.
     payload: Vec<u8>,
-    _issued: Issued,
 }
 
 impl Challenge {
@@ -134,10 +134,10 @@ impl Challenge {
         policy.check(OPERATION)?;
         let mut nonce = [0; NONCE];
         fill_random(&mut nonce)?;
-        let payload = [b"{", policy.digest.name().as_bytes(), b"}", &nonce].concat();
+        let mut payload = [b"{", policy.digest.name().as_bytes(), b"}", &nonce].concat();
+        issued::sign(role, &mut payload)?;
         let message = [CHALLENGE, &payload].concat();
-        let issued = Issued::remember(role, &payload);
-        Ok((Self { key: key.clone(), policy, payload, _issued: issued }, message))
+        Ok((Self { key: key.clone(), policy, payload }, message))
     }
 
     /// Takes the peer's response; the verdict is to be sent either way.
@@ -200,7 +200,7 @@ impl Answer {
         if payload.len() < LEGACY_PAYLOAD {
             return Err(failed(OPERATION, "challenge too short: 20 bytes behind its prefix are the least"));
         }
-        if self.role != Role::Unknown && issued::is_own(self.role, payload) {
+        if self.role != Role::Unknown && issued::is_own(self.role, payload)? {
             return Err(failed(OPERATION, "the peer sent back a challenge of this process"));
         }
         if payload.len() == LEGACY_PAYLOAD {
@@ -249,8 +249,7 @@ mod tests {
     /// A side that asks this very challenge, which a random one could not.
     fn asking(key: &[u8], challenge: &[u8]) -> Challenge {
         let payload = challenge.strip_prefix(CHALLENGE).unwrap().to_vec();
-        let issued = Issued::remember(Role::Server, &payload);
-        Challenge { key: Key::new(key), policy: Policy::default(), payload, _issued: issued }
+        Challenge { key: Key::new(key), policy: Policy::default(), payload }
     }
 
     #[test]

@@ -11,13 +11,14 @@ use super::challenge::failed;
 use super::exchange::AuthOptions;
 use super::greeting::{Fed, Greeting};
 use crate::error::{Error, Kind, Result};
+use crate::fork::ForkMutex;
 use crate::net::{Address, Listener, Spin, Stream, Waker};
 use crate::sys::{Epoll, Event, Interest};
 use crate::time::Deadline;
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// The most unfinished handshakes; one more and the oldest is given up.
@@ -52,7 +53,7 @@ pub struct Gate {
     arrivals: Spin,
     /// Of waits for the next message of a handshake, which are short unless a client is silent.
     steps: Spin,
-    lobby: Mutex<Arc<Lobby>>,
+    lobby: ForkMutex<Option<Arc<Lobby>>>,
 }
 
 /// Those whose handshakes are not finished.
@@ -63,7 +64,7 @@ struct Lobby {
     /// Watches the connections in `guests`, by their numbers.
     epoll: Epoll,
     /// In the order of their coming, which is that of their deadlines.
-    guests: Mutex<Guests>,
+    guests: ForkMutex<Guests>,
 }
 
 #[derive(Debug, Default)]
@@ -92,10 +93,6 @@ enum Turn {
     Admitted,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Gate {
     /// A gate with these options. Their deadline is that of each handshake.
     ///
@@ -103,7 +100,7 @@ impl Gate {
     /// `Invalid` for a digest outside the policy, `Os` when no descriptors are left.
     pub fn new(options: AuthOptions) -> Result<Self> {
         options.check()?;
-        let lobby = Mutex::new(Arc::new(Lobby::new()?));
+        let lobby = ForkMutex::inherited(Some(Arc::new(Lobby::new()?)), || None);
         Ok(Self { options, arrivals: Spin::default(), steps: Spin::default(), lobby })
     }
 
@@ -160,25 +157,30 @@ impl Gate {
         }
     }
 
-    /// This process's lobby; the one of the process that this one was forked from is left alone.
+    /// This process's lobby. The one of the process that this one was forked from is left alone: a descriptor that it names
+    /// may not be here, since the kernel copies the table of descriptors before the memory.
     fn lobby(&self) -> Result<Arc<Lobby>> {
-        let mut lobby = lock(&self.lobby);
-        if lobby.pid != std::process::id() {
-            *lobby = Arc::new(Lobby::new()?);
+        let mut lobby = self.lobby.lock();
+        if let Some(known) = &*lobby
+            && known.pid == std::process::id()
+        {
+            return Ok(Arc::clone(known));
         }
-        Ok(Arc::clone(&lobby))
+        let new = Arc::new(Lobby::new()?);
+        std::mem::forget(lobby.replace(Arc::clone(&new)));
+        Ok(new)
     }
 }
 
 impl Lobby {
     fn new() -> Result<Self> {
         let epoll = Epoll::new().map_err(|e| Error::from_io(&e, "make gate"))?;
-        Ok(Self { pid: std::process::id(), epoll, guests: Mutex::default() })
+        Ok(Self { pid: std::process::id(), epoll, guests: ForkMutex::default() })
     }
 
     /// Gives up those whose time is over; tells how many are left, and when the next one's is.
     fn expire(&self, now: Instant) -> (usize, Deadline) {
-        let mut guests = lock(&self.guests);
+        let mut guests = self.guests.lock();
         while let Some(entry) = guests.waiting.first_entry() {
             match entry.get().expires {
                 Some(expires) if expires <= now => self.dismiss(&entry.remove()),
@@ -199,14 +201,14 @@ impl Lobby {
         while self.epoll.wait(&mut event, Deadline::NOW)? > 0 {
             let [event] = event;
             // Another thread has it in its hands, or has given it up.
-            let Some(mut guest) = lock(&self.guests).waiting.remove(&event.token()) else { continue };
+            let Some(mut guest) = self.guests.lock().waiting.remove(&event.token()) else { continue };
             match guest.advance() {
                 Ok(true) => {
                     self.dismiss(&guest);
                     return Ok(Turn::Through(guest.stream, guest.address));
                 }
                 Ok(false) => {
-                    lock(&self.guests).waiting.insert(event.token(), guest);
+                    self.guests.lock().waiting.insert(event.token(), guest);
                 }
                 Err(error) => {
                     self.dismiss(&guest);
@@ -244,7 +246,7 @@ impl Lobby {
         }
         let fd: RawFd = stream.fd().map_err(io::Error::other)?;
         let expires = Instant::now().checked_add(options.handshake_timeout);
-        let mut guests = lock(&self.guests);
+        let mut guests = self.guests.lock();
         let number = guests.next;
         guests.next += 1;
         self.epoll.add(fd, number, Interest::Read, false)?;
@@ -303,5 +305,30 @@ impl Guest {
             Err(error) if error.kind() == Kind::WouldBlock => Ok(false),
             Err(error) => Err(failed("authenticate", &error.to_string())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fork::tests::in_child_while;
+    use crate::net::ListenOptions;
+
+    #[test]
+    fn a_child_has_a_lobby_of_its_own_whoever_had_the_parents() {
+        let gate = Gate::new(AuthOptions::new(b"key")).unwrap();
+        let listener = Listener::bind(&"127.0.0.1:0".parse().unwrap(), &ListenOptions::default()).unwrap();
+        let silent = Stream::connect(&listener.local_address().unwrap(), Deadline::NEVER).unwrap();
+        let nobody = || gate.accept(&listener, Deadline::NOW).is_err_and(|e| e.kind() == Kind::WouldBlock);
+        while gate.lobby().unwrap().guests.lock().waiting.is_empty() {
+            assert!(nobody());
+        }
+        let parents = gate.lobby().unwrap();
+        let own = || nobody() && gate.lobby().unwrap().guests.lock().waiting.is_empty();
+        assert!(in_child_while(|| (), own));
+        assert!(in_child_while(|| gate.lobby.lock(), nobody));
+        assert!(in_child_while(|| parents.guests.lock(), nobody));
+        assert_eq!(parents.guests.lock().waiting.len(), 1);
+        drop(silent);
     }
 }

@@ -125,7 +125,7 @@ pub struct Connection<T = Stream> {
 impl<T: Transport> Connection<T> {
     /// Frames of `format` over `transport`.
     pub fn new(transport: T, format: Format) -> Self {
-        Self { transport, format, reader: Turn::new(Reader::default()), writer: Turn::new(Writer::default()) }
+        Self { transport, format, reader: Turn::default(), writer: Turn::default() }
     }
 
     /// What the frames travel over.
@@ -163,8 +163,7 @@ impl<T: Transport> Connection<T> {
     pub fn send_vectored(&self, bodies: &[IoSlice<'_>], deadline: Deadline) -> Result<()> {
         let length = bodies.iter().map(|b| b.len() as u64).sum();
         let head = self.format.encode(length)?;
-        let mut held = self.writer.take("send frame", deadline)?;
-        let writer = held.get()?;
+        let mut writer = self.writer.take("send frame", deadline)?;
         writer.flush(&self.transport, deadline)?;
         let head = IoSlice::new(head.bytes());
         match bodies {
@@ -184,14 +183,14 @@ impl<T: Transport> Connection<T> {
     /// # Errors
     /// `Timeout`, `WouldBlock` (only with [`Deadline::NOW`]), `Closed`, `Interrupted`, `Os`.
     pub fn flush(&self, deadline: Deadline) -> Result<()> {
-        self.writer.take("flush", deadline)?.get()?.flush(&self.transport, deadline)
+        self.writer.take("flush", deadline)?.flush(&self.transport, deadline)
     }
 
     /// How many bytes of a frame that was begun have not left yet; 0 while another thread sends.
     #[must_use]
     pub fn pending(&self) -> usize {
         let held = self.writer.take("flush", Deadline::NOW);
-        held.and_then(|mut h| h.get().map(|w| w.pending.len() - w.start)).unwrap_or(0)
+        held.map_or(0, |writer| writer.pending.len() - writer.start)
     }
 
     /// Receives one frame.
@@ -267,8 +266,7 @@ impl<T: Transport> Connection<T> {
         open: impl FnOnce(u64) -> Result<&'b mut B>,
         deadline: Deadline,
     ) -> Result<()> {
-        let mut held = self.reader.take("receive frame", deadline)?;
-        let reader = held.get()?;
+        let mut reader = self.reader.take("receive frame", deadline)?;
         let length = reader.head(&self.transport, self.format, ahead, deadline)?;
         if length > most {
             return Err(Error::with_detail(
@@ -286,7 +284,7 @@ impl<T: Transport> Connection<T> {
     /// As [`recv`](Self::recv).
     pub fn next_length(&self, deadline: Deadline) -> Result<u64> {
         let mut held = self.reader.take("receive frame", deadline)?;
-        held.get()?.head(&self.transport, self.format, self.transport.may_read_ahead(), deadline)
+        held.head(&self.transport, self.format, self.transport.may_read_ahead(), deadline)
     }
 
     /// Whether a frame, or the end of the stream, could be received without waiting for its first byte.
@@ -294,15 +292,13 @@ impl<T: Transport> Connection<T> {
     /// # Errors
     /// None of its own; `State` when another thread is receiving.
     pub fn buffered(&self) -> Result<bool> {
-        let mut held = self.reader.take("look", Deadline::NOW)?;
-        let reader = held.get()?;
+        let reader = self.reader.take("look", Deadline::NOW)?;
         Ok(reader.body.is_some() || reader.have > 0 || reader.start < reader.ahead.len())
     }
 
     /// Sends bytes as they are, between frames.
     pub(crate) fn send_raw(&self, bytes: &[u8], deadline: Deadline) -> Result<()> {
-        let mut held = self.writer.take("send", deadline)?;
-        let writer = held.get()?;
+        let mut writer = self.writer.take("send", deadline)?;
         writer.flush(&self.transport, deadline)?;
         writer.write(&self.transport, &mut [IoSlice::new(bytes)], deadline)
     }
@@ -311,7 +307,7 @@ impl<T: Transport> Connection<T> {
     pub(crate) fn recv_raw(&self, buf: &mut [u8], deadline: Deadline) -> Result<()> {
         let length = buf.len() as u64;
         let mut held = self.reader.take("receive", deadline)?;
-        held.get()?.body(&self.transport, length, &mut Slice { memory: buf, filled: 0 }, deadline)
+        held.body(&self.transport, length, &mut Slice { memory: buf, filled: 0 }, deadline)
     }
 }
 

@@ -4,63 +4,37 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Kind, Result};
+use crate::fork::{ForkGuard, ForkMutex};
 use crate::time::Deadline;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+/// The child of a fork has the turn of a thread that it has not got, and begins with a fresh value.
 #[derive(Debug, Default)]
-pub(super) struct Turn<T> {
-    /// `None` while somebody has it.
-    state: Mutex<Option<T>>,
-    freed: Condvar,
-}
+pub(super) struct Turn<T: Default>(ForkMutex<T>);
 
-/// The turn; it is given back when this is dropped.
-pub(super) struct Held<'a, T> {
-    turn: &'a Turn<T>,
-    value: Option<T>,
-}
-
-impl<T> Turn<T> {
-    pub(super) fn new(value: T) -> Self {
-        Self { state: Mutex::new(Some(value)), freed: Condvar::new() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Option<T>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(super) fn take(&self, operation: &'static str, deadline: Deadline) -> Result<Held<'_, T>> {
-        let mut state = self.lock();
-        loop {
-            if let Some(value) = state.take() {
-                return Ok(Held { turn: self, value: Some(value) });
-            }
-            state = match deadline.remaining() {
-                None => self.freed.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(left) if left.is_zero() => {
-                    let kind = if deadline.is_now() { Kind::WouldBlock } else { Kind::Timeout };
-                    return Err(Error::with_detail(
-                        kind,
-                        operation,
-                        "another thread is in the middle of a frame",
-                    ));
-                }
-                Some(left) => self.freed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
-            };
-        }
+impl<T: Default> Turn<T> {
+    /// Takes the turn; it is given back when the guard is dropped.
+    pub(super) fn take(&self, operation: &'static str, deadline: Deadline) -> Result<ForkGuard<'_, T>> {
+        self.0.lock_until(deadline).ok_or_else(|| {
+            let kind = if deadline.is_now() { Kind::WouldBlock } else { Kind::Timeout };
+            Error::with_detail(kind, operation, "another thread is in the middle of a frame")
+        })
     }
 }
 
-impl<T> Held<'_, T> {
-    /// The value; it is there for as long as the turn is held.
-    pub(super) fn get(&mut self) -> Result<&mut T> {
-        self.value.as_mut().ok_or_else(|| Error::new(Kind::State, "take turn"))
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fork::tests::in_child_while;
 
-impl<T> Drop for Held<'_, T> {
-    fn drop(&mut self) {
-        *self.turn.lock() = self.value.take();
-        self.turn.freed.notify_one();
+    #[test]
+    fn a_child_has_the_turn_that_another_thread_had() {
+        let turn = Turn::<u32>::default();
+        *turn.take("test", Deadline::NEVER).unwrap() = 5;
+        let busy = || turn.take("test", Deadline::NEVER).unwrap();
+        assert!(in_child_while(busy, || *turn.take("test", Deadline::NEVER).unwrap() == 0));
+        assert!(in_child_while(|| (), || *turn.take("test", Deadline::NEVER).unwrap() == 5));
+        let held = busy();
+        assert_eq!(turn.take("test", Deadline::NOW).unwrap_err().kind(), Kind::WouldBlock);
+        drop(held);
     }
 }

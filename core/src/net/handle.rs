@@ -21,13 +21,13 @@
 
 use super::spin::Spin;
 use crate::error::{Error, Kind, Result};
+use crate::fork::SetOnce;
 use crate::interrupt;
 use crate::sys::{self, Interest, OwnWake, PollSlot};
 use crate::time::Deadline;
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const CLOSED: u64 = 1 << 31;
@@ -60,7 +60,7 @@ pub(crate) struct Handle {
     /// Of the process that made the handle.
     born: u64,
     sharing: Sharing,
-    waker: OnceLock<OwnWake>,
+    waker: SetOnce<OwnWake>,
     pub(crate) reading: Spin,
     pub(crate) writing: Spin,
     // ORDER traffic: counters that guard no memory.
@@ -105,7 +105,7 @@ impl Handle {
             users: AtomicU64::new(mine()),
             born: mine(),
             sharing,
-            waker: OnceLock::new(),
+            waker: SetOnce::new(),
             reading: Spin::default(),
             writing: Spin::default(),
             received: AtomicU64::new(0),
@@ -219,7 +219,7 @@ impl Handle {
             return Ok(Some(waker.fd()));
         }
         let made = OwnWake::new()?;
-        let waker = self.waker.get_or_init(|| made);
+        let waker = self.waker.get_or_set(made);
         Ok(Some(waker.fd()))
     }
 }

@@ -3,13 +3,13 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Kind, Result};
+use crate::fork::{ForkGuard, ForkMutex};
 use crate::interrupt::{self, Sleeper};
 use crate::sys::{self, Epoll, Event, Interest, OwnWake, PollSlot};
 use crate::time::Deadline;
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::sync::Mutex;
 
 /// What a descriptor is watched for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct Poller {
     wake: OwnWake,
     /// Of the process that made it.
     generation: u64,
-    watched: Mutex<HashMap<RawFd, u64>>,
+    watched: ForkMutex<HashMap<RawFd, u64>>,
 }
 
 fn interest(of: Readiness) -> Interest {
@@ -78,7 +78,7 @@ impl Poller {
         let failed = |e: io::Error| Error::from_io(&e, "make poller");
         let (epoll, wake) = (Epoll::new().map_err(failed)?, OwnWake::new().map_err(failed)?);
         epoll.add(wake.fd(), WAKE_TOKEN, Interest::Read, false).map_err(failed)?;
-        Ok(Self { epoll, wake, generation: sys::generation(), watched: Mutex::default() })
+        Ok(Self { epoll, wake, generation: sys::generation(), watched: ForkMutex::default() })
     }
 
     /// A child of fork shares the kernel's set with its parent, and would change what that one watches.
@@ -198,7 +198,7 @@ impl Poller {
         ready
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<RawFd, u64>> {
-        self.watched.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> ForkGuard<'_, HashMap<RawFd, u64>> {
+        self.watched.lock()
     }
 }

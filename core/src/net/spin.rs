@@ -18,9 +18,10 @@
 #![forbid(unsafe_code)]
 
 use crate::error::Result;
+use crate::fork::{Counted, ForkCounter};
 use crate::sys;
 use crate::time::Deadline;
-use std::sync::atomic::{AtomicI8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// The longest time one wait spins.
@@ -34,7 +35,7 @@ const CROWDED: Duration = Duration::from_micros(10);
 const LOOKS: u32 = 6;
 const CREDIT_MAX: i8 = 4;
 
-static SPINNING: AtomicUsize = AtomicUsize::new(0);
+static SPINNING: ForkCounter = ForkCounter::new();
 
 fn spinners_allowed() -> usize {
     sys::cores() - 1
@@ -66,22 +67,15 @@ impl Default for Spin {
 static RECENT: [AtomicU64; 32] = [const { AtomicU64::new(0) }; 32];
 
 /// One permission to spin; giving it back is dropping it.
-struct Permit;
+struct Permit {
+    _spinning: Counted<'static>,
+}
 
 impl Permit {
     fn take() -> Option<Self> {
-        // ORDER spin-permit: a counter that guards no memory; overshoot by a moment is harmless.
-        if SPINNING.fetch_add(1, Ordering::Relaxed) < spinners_allowed() {
-            return Some(Self);
-        }
-        SPINNING.fetch_sub(1, Ordering::Relaxed);
-        None
-    }
-}
-
-impl Drop for Permit {
-    fn drop(&mut self) {
-        SPINNING.fetch_sub(1, Ordering::Relaxed);
+        // Overshoot by a moment is harmless.
+        let (spinning, others) = SPINNING.enter();
+        (others < spinners_allowed()).then_some(Self { _spinning: spinning })
     }
 }
 

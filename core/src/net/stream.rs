@@ -381,8 +381,12 @@ pub(super) fn new_socket(domain: Domain, kind: Type) -> io::Result<Socket> {
 
 pub(super) fn describe(error: &io::Error, operation: &'static str, address: &Address) -> Error {
     let base = Error::from_io(error, operation);
-    match base.os_code() {
+    let base = match base.os_code() {
         Some(errno) => base.detailed(format!("{} ({address})", io::Error::from_raw_os_error(errno))),
         None => base,
+    };
+    match address {
+        Address::Unix(path) => base.about(path.to_string_lossy()),
+        other => base.about(other.to_string()),
     }
 }

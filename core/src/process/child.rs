@@ -4,13 +4,14 @@
 
 use super::request;
 use crate::error::{Error, Kind, Result};
+use crate::fork::ForkMutex;
 use crate::frame::Connection;
 use crate::net::Stream;
 use crate::sys::{self, Interest, PollSlot, ProcessHandle};
 use crate::time::Deadline;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::Arc;
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,37 +109,28 @@ impl Source {
 #[derive(Debug)]
 pub struct Child {
     pid: i32,
-    /// The process that started it.
-    starter: u32,
     source: Source,
-    ended: Mutex<Option<Exit>>,
+    ended: ForkMutex<Option<Exit>>,
     channel: Option<Connection<Stream>>,
 }
 
 /// Children of this process that nobody holds any more, and that had not ended when they were dropped.
-/// A child of fork has the next list: of its parent's, a thread that is not there may hold the lock for ever.
-static ORPHANS: [Mutex<Vec<Arc<ProcessHandle>>>; 16] = [const { Mutex::new(Vec::new()) }; 16];
-
-fn orphans() -> &'static Mutex<Vec<Arc<ProcessHandle>>> {
-    let generation = usize::try_from(sys::generation()).unwrap_or(0);
-    &ORPHANS[generation % ORPHANS.len()]
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+static ORPHANS: ForkMutex<Vec<Arc<ProcessHandle>>> = ForkMutex::per_process(Vec::new(), Vec::new);
 
 /// Takes children that were dropped and have ended from the kernel's table.
 pub(super) fn reap_orphans() {
     // Who has it does the same.
-    if let Ok(mut orphans) = orphans().try_lock() {
+    if let Some(mut orphans) = ORPHANS.try_lock() {
         orphans.retain(|orphan| matches!(orphan.reap(), Ok(None)));
+        if orphans.is_empty() {
+            // A program that has no children has no memory for them.
+            *orphans = Vec::new();
+        }
     }
 }
 
 impl Child {
     pub(super) fn own(handle: ProcessHandle, channel: Option<Connection<Stream>>) -> Self {
-        sys::watch_forks();
         reap_orphans();
         Self::new(handle.pid(), Source::Own(Arc::new(handle)), channel)
     }
@@ -154,7 +146,7 @@ impl Child {
     }
 
     fn new(pid: i32, source: Source, channel: Option<Connection<Stream>>) -> Self {
-        Self { pid, starter: std::process::id(), source, ended: Mutex::new(None), channel }
+        Self { pid, source, ended: ForkMutex::default(), channel }
     }
 
     /// The number of the process.
@@ -208,13 +200,7 @@ impl Child {
     }
 
     fn look(&self) -> Result<Option<Exit>> {
-        let mut ended = match self.ended.try_lock() {
-            Ok(ended) => ended,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // In a child of fork it may be held for ever, by a thread that is not there.
-            Err(TryLockError::WouldBlock) if self.starter != std::process::id() => return self.source.ask(),
-            Err(TryLockError::WouldBlock) => lock(&self.ended),
-        };
+        let mut ended = self.ended.lock();
         if ended.is_none() {
             *ended = self.source.ask()?;
         }
@@ -227,14 +213,8 @@ impl Child {
     /// `Os` (EINVAL: there is no such signal; EPERM: the process has another user).
     pub fn signal(&self, number: i32) -> Result<()> {
         // While it is held nobody reaps the process, and its number is no other's.
-        let ended = match self.ended.try_lock() {
-            Ok(ended) => Some(ended),
-            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
-            // As in `look`.
-            Err(TryLockError::WouldBlock) if self.starter != std::process::id() => None,
-            Err(TryLockError::WouldBlock) => Some(lock(&self.ended)),
-        };
-        if ended.as_ref().is_some_and(|ended| ended.is_some()) {
+        let ended = self.ended.lock();
+        if ended.is_some() {
             return Ok(());
         }
         let sent = match &self.source {
@@ -287,14 +267,37 @@ impl AsFd for Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        // It has no other user: its lock, which a child of fork may find held for ever, is not asked.
-        let ended = *self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let ended = *self.ended.get_mut();
         if let Source::Own(handle) = &self.source
             && ended.is_none()
             && matches!(self.source.ask(), Ok(None))
         {
-            lock(orphans()).push(Arc::clone(handle));
+            ORPHANS.lock().push(Arc::clone(handle));
         }
         reap_orphans();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fork::tests::in_child_while;
+    use crate::process::Command;
+
+    #[test]
+    fn a_child_starts_drops_and_joins_processes_whoever_had_the_list() {
+        let work = || {
+            drop(Command::new("true").spawn().unwrap());
+            Command::new("true").spawn().unwrap().join(Deadline::NEVER).unwrap() == Exit::Code(0)
+        };
+        assert!(in_child_while(|| ORPHANS.lock(), work));
+    }
+
+    #[test]
+    fn a_child_may_ask_for_a_process_of_its_parents_whoever_asks_for_it() {
+        let child = Command::new("true").spawn().unwrap();
+        // It is not its own, so that nobody can tell how it ends: that it does not wait is what counts.
+        assert!(in_child_while(|| child.ended.lock(), || child.try_join().is_ok()));
+        assert_eq!(child.join(Deadline::NEVER).unwrap(), Exit::Code(0));
     }
 }

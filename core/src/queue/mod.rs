@@ -47,6 +47,7 @@ mod wait;
 pub use many::PutManyError;
 
 use crate::error::{Error, Kind, Result};
+use crate::fork::SetOnce;
 use crate::interrupt;
 use crate::name;
 use crate::net::Spin;
@@ -56,7 +57,6 @@ use crate::time::Deadline;
 use layout::{HEAD, Head, RINGS, size_of_ring, whole};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use stream::{Outcome, is_full};
@@ -98,7 +98,7 @@ pub struct QueueOptions {
 pub struct Queue {
     file: OwnedFd,
     head: Mapping,
-    rings: [OnceLock<Mapping>; RINGS],
+    rings: [SetOnce<Mapping>; RINGS],
     takers: Spin,
     putters: Spin,
     bell: Option<Wake>,
@@ -222,7 +222,7 @@ impl Queue {
     fn over(file: OwnedFd, operation: &'static str) -> Result<Self> {
         let length = usize::try_from(HEAD).unwrap_or(0);
         let head = Mapping::new(file.as_raw_fd(), 0, length).map_err(failed(operation))?;
-        let rings = [const { OnceLock::new() }; RINGS];
+        let rings = [const { SetOnce::new() }; RINGS];
         let (takers, putters) = (Spin::default(), Spin::default());
         let has_name = !sys::is_sealed(file.as_fd());
         Ok(Self { file, head, rings, takers, putters, bell: None, has_name })

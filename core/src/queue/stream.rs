@@ -141,7 +141,7 @@ impl Queue {
             other => other.map_err(failed(operation))?,
         };
         // Another thread may have been quicker; then this mapping goes again.
-        Ok(Ring::new(slot.get_or_init(|| mapping)))
+        Ok(Ring::new(slot.get_or_set(mapping)))
     }
 
     /// Takes the memory of a ring that the stream is about to enter, where there may be none: in the directory of names.

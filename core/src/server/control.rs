@@ -3,12 +3,13 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Kind, Result};
+use crate::fork::{ForkGuard, ForkMutex};
 use crate::net::Address;
 use crate::sys::{self, Berths, OwnWake};
 use crate::time::Deadline;
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What a server does with a connection it has no room for.
@@ -99,7 +100,7 @@ pub(crate) struct Control {
     /// there serves nothing, and leaves alone what its parent's threads use.
     serving: AtomicU64,
     /// When what is left is cut off; set by whoever notices the stop first.
-    cut: Mutex<Option<Deadline>>,
+    cut: ForkMutex<Option<Deadline>>,
     over: AtomicBool,
     /// Readable once serving has ended.
     ended: OwnWake,
@@ -127,7 +128,7 @@ impl Control {
             berths,
             counters: Counters::default(),
             serving: AtomicU64::new(0),
-            cut: Mutex::default(),
+            cut: ForkMutex::default(),
             over: AtomicBool::new(false),
             ended: wake()?,
             drain,
@@ -187,8 +188,8 @@ impl Control {
         *self.cut_slot().get_or_insert_with(|| Deadline::after(self.drain))
     }
 
-    fn cut_slot(&self) -> MutexGuard<'_, Option<Deadline>> {
-        self.cut.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cut_slot(&self) -> ForkGuard<'_, Option<Deadline>> {
+        self.cut.lock()
     }
 
     fn stop(&self, phase: u8) {

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Which slots are free: this process's knowledge of its segments.
 //!
-//! A child made by fork starts with an empty arena of its own; its parent's slots stay its parent's to hand out. Its
-//! copy of the parent's arena is left alone, because a thread that the child does not have may have held its lock.
+//! A child made by fork starts with an empty arena of its own; its parent's slots stay its parent's to hand out. An arena
+//! that no slot is left of has no memory.
 
 use super::segment::{HEAD, LARGEST, Segment, Shared, Size};
 use crate::error::{Error, Kind, Result};
+use crate::fork::ForkMutex;
 use crate::name;
 use crate::sys;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 /// The first segment; each further one is twice as long as the one before, up to [`LAST`]. For slots of more than a
 /// [`KIB`] they are as many times as long.
@@ -26,7 +27,6 @@ const PAGE: usize = 4096;
 /// Free slots that are kept in mind.
 const REMEMBERED: usize = 4096;
 
-#[derive(Default)]
 struct Shelf {
     current: Option<Arc<Segment>>,
     /// The first slot of the current segment that was never used.
@@ -35,47 +35,25 @@ struct Shelf {
     free: Vec<(Weak<Segment>, u32)>,
 }
 
-#[derive(Default)]
 struct State {
     shelves: [Shelf; 3],
-    segments: HashMap<u128, Weak<Segment>>,
+    segments: BTreeMap<u128, Weak<Segment>>,
 }
 
-struct Arena {
-    generation: u64,
-    state: Mutex<State>,
-}
+/// The arena of this process.
+static ARENA: ForkMutex<State> = ForkMutex::per_process(State::new(), State::new);
 
-/// The arena of this process or, before its first use in a child, of its parent. Arenas live for ever.
-static CURRENT: AtomicPtr<Arena> = AtomicPtr::new(std::ptr::null_mut());
-
-impl Arena {
-    fn current() -> &'static Self {
-        sys::watch_forks();
-        let generation = sys::generation();
-        let found = CURRENT.load(Ordering::Acquire);
-        // SAFETY: what is stored there came from Box::leak.
-        if let Some(arena) = unsafe { found.as_ref() }
-            && arena.generation == generation
-        {
-            return arena;
-        }
-        let new = Box::leak(Box::new(Self { generation, state: Mutex::default() }));
-        // ORDER arena: Release here and Acquire above and below hand the new arena's memory to other threads.
-        match CURRENT.compare_exchange(found, new, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => new,
-            // SAFETY: as above, and another thread has just stored it, which is of this generation.
-            Err(other) => unsafe { &*other },
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics while it is held.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+impl Shelf {
+    const fn new() -> Self {
+        Self { current: None, next: 0, length: 0, free: Vec::new() }
     }
 }
 
 impl State {
+    const fn new() -> Self {
+        Self { shelves: [const { Shelf::new() }; 3], segments: BTreeMap::new() }
+    }
+
     fn take<T: Shared>(&mut self, operation: &'static str) -> Result<(Arc<Segment>, u32)> {
         let shelf =
             self.shelves.get_mut(T::Size::SHELF).ok_or_else(|| Error::new(Kind::Invalid, operation))?;
@@ -127,9 +105,10 @@ impl<T: Shared> Slot<T> {
     /// # Errors
     /// `Os` (EMFILE, ...), `NoMemory`.
     pub(crate) fn new(operation: &'static str, fill: impl FnOnce(&T)) -> Result<Self> {
-        let arena = Arena::current();
-        let made = Some((arena.generation, sys::forks()));
-        let (segment, index) = arena.state().take::<T>(operation)?;
+        let mut state = ARENA.lock();
+        let made = Some((sys::generation(), sys::forks()));
+        let (segment, index) = state.take::<T>(operation)?;
+        drop(state);
         let slot = Self::over(segment, index, made, operation)?;
         slot.fill(fill);
         Ok(slot)
@@ -173,7 +152,7 @@ impl<T: Shared> Slot<T> {
     /// The first slot of a segment of its own.
     fn alone(segment: Segment, operation: &'static str, fill: impl FnOnce(&T)) -> Result<Self> {
         let segment = Arc::new(segment);
-        Arena::current().state().remember(&segment);
+        ARENA.lock().remember(&segment);
         let slot = Self::over(segment, 0, None, operation)?;
         slot.fill(fill);
         Ok(slot)
@@ -229,13 +208,10 @@ impl<T: Shared> Deref for Slot<T> {
 
 impl<T: Shared> Drop for Slot<T> {
     fn drop(&mut self) {
-        let Some((generation, forks)) = self.made else { return };
-        if generation != sys::generation() {
-            return;
-        }
-        let mut state = Arena::current().state();
-        let Some(shelf) = state.shelves.get_mut(T::Size::SHELF) else { return };
-        let seen = *self.handed_over.get_mut() || forks != sys::forks();
+        let mut state = ARENA.lock();
+        let State { shelves, segments } = &mut *state;
+        let Some(shelf) = shelves.get_mut(T::Size::SHELF) else { return };
+        let seen = *self.handed_over.get_mut() || self.made != Some((sys::generation(), sys::forks()));
         if !seen && shelf.free.len() < REMEMBERED {
             let written = self.written().div_ceil(size_of::<u64>());
             for word in self.segment.words::<T::Size>(self.index).iter().take(written) {
@@ -243,10 +219,23 @@ impl<T: Shared> Drop for Slot<T> {
             }
             shelf.free.push((Arc::downgrade(&self.segment), self.index));
         }
-        // The last one turns off the light: this slot and the shelf are all that know of the segment.
+        // The last one turns off the light: who else knows of the segment has a slot, or is the shelf. New ones come under
+        // the lock only.
         let is_current = shelf.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.segment));
-        if is_current && Arc::strong_count(&self.segment) == 2 {
-            *shelf = Shelf::default();
+        if Arc::strong_count(&self.segment) > 1 + usize::from(is_current) {
+            return;
+        }
+        if is_current {
+            *shelf = Shelf::new();
+        } else {
+            shelf.free.retain(|(segment, _)| !std::ptr::eq(segment.as_ptr(), Arc::as_ptr(&self.segment)));
+            if shelf.free.is_empty() {
+                shelf.free = Vec::new();
+            }
+        }
+        segments.remove(&self.segment.id());
+        if segments.is_empty() {
+            *segments = BTreeMap::new();
         }
     }
 }
@@ -263,13 +252,12 @@ pub(crate) fn attach<T: Shared>(from: Memory<'_>, index: u32, operation: &'stati
 }
 
 fn attach_to<T: Shared>(from: Memory<'_>, index: u32, operation: &'static str) -> Result<Slot<T>> {
-    let arena = Arena::current();
     let no_segment = || Error::with_detail(Kind::Invalid, operation, "its memory is not in this process");
     let id = match &from {
         Memory::Known(id) => *id,
         Memory::File(file) => sys::file_id(*file).map_err(|e| Error::from_io(&e, operation))?,
     };
-    let mut state = arena.state();
+    let mut state = ARENA.lock();
     let found = state.segments.get(&id).and_then(Weak::upgrade);
     let segment = match (found, from) {
         (Some(segment), _) => segment,
@@ -322,5 +310,41 @@ impl<'a> From<BorrowedFd<'a>> for Memory<'a> {
 impl<'a> From<&'a OwnedFd> for Memory<'a> {
     fn from(file: &'a OwnedFd) -> Self {
         Self::File(file.as_fd())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fork::tests::in_child_while;
+    use crate::sync::{Event, Lock};
+
+    #[test]
+    fn a_child_makes_attaches_and_drops_locks_whoever_had_the_arena() {
+        let (lock, event) = (Lock::new().unwrap(), Event::new().unwrap());
+        let work = || {
+            let place = event.place();
+            drop((Lock::new().unwrap(), Event::attach(place.fd, place.slot).unwrap()));
+            let another = Event::new().unwrap();
+            let attached = Event::attach(another.place().fd, u32::MAX);
+            lock.try_acquire() && attached.is_err()
+        };
+        assert!(in_child_while(|| ARENA.lock(), work));
+    }
+
+    #[test]
+    fn an_arena_without_slots_has_no_memory() {
+        // In a child, where no other test has slots.
+        let work = || {
+            let locks: Vec<_> = (0..5_000).map(|_| Lock::new().unwrap()).collect();
+            let alone = crate::sync::Condition::new().unwrap();
+            let shared = Lock::attach(locks[7].place().fd, locks[7].place().slot).unwrap();
+            drop((locks, alone));
+            drop(shared);
+            let state = ARENA.lock();
+            let is_empty = |shelf: &Shelf| shelf.current.is_none() && shelf.free.capacity() == 0;
+            state.segments.is_empty() && state.shelves.iter().all(is_empty)
+        };
+        assert!(in_child_while(|| (), work));
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! # Invariants
 //! - The list needs no lock: a fork at any instant copies a list that can be used, and so does a signal.
-//! - Entries are never freed. One whose segment has been unmapped is used again.
+//! - Entries are never freed. One whose segment has been unmapped is used again. The first ones are no memory of the heap's, so that a
+//!   program with few segments leaves none behind.
 //! - A segment stays mapped as long as one of its slots is to be found, and is unmapped only where no visit can see it: [`Entry::withdraw`] takes it out of the list and then looks
 //!   for visits; [`end`] counts itself and then looks at the list. Both are SeqCst, so one of them sees the other.
 
@@ -38,12 +39,14 @@ static FIRST: AtomicPtr<Entry> = AtomicPtr::new(std::ptr::null_mut());
 static VISITS: AtomicUsize = AtomicUsize::new(0);
 static WATCHER: AtomicPtr<Watcher> = AtomicPtr::new(std::ptr::null_mut());
 
+static POOL: [Entry; 64] = [const { Entry::new(false) }; 64];
+
 fn entries() -> impl Iterator<Item = &'static Entry> {
     let follow = |at: &AtomicPtr<Entry>| {
         // SAFETY: what is stored in the list came from Box::leak.
         unsafe { at.load(Ordering::SeqCst).as_ref() }
     };
-    std::iter::successors(follow(&FIRST), move |entry| follow(&entry.next))
+    POOL.iter().chain(std::iter::successors(follow(&FIRST), move |entry| follow(&entry.next)))
 }
 
 /// Has the end of this process told to the watcher.
@@ -65,17 +68,21 @@ pub(crate) fn end() {
 }
 
 impl Entry {
+    const fn new(is_taken: bool) -> Self {
+        Self {
+            slots: AtomicPtr::new(std::ptr::null_mut()),
+            used: AtomicU32::new(0),
+            is_taken: AtomicBool::new(is_taken),
+            next: AtomicPtr::new(std::ptr::null_mut()),
+        }
+    }
+
     /// Enters a segment whose slots begin here. It is to be mapped until [`withdraw`](Self::withdraw) says that it need
     /// not be.
     pub(super) fn add(slots: NonNull<u8>) -> &'static Self {
         let entry =
             entries().find(|entry| !entry.is_taken.swap(true, Ordering::SeqCst)).unwrap_or_else(|| {
-                let new: &'static Self = Box::leak(Box::new(Self {
-                    slots: AtomicPtr::default(),
-                    used: AtomicU32::default(),
-                    is_taken: AtomicBool::new(true),
-                    next: AtomicPtr::default(),
-                }));
+                let new: &'static Self = Box::leak(Box::new(Self::new(true)));
                 let pointer = std::ptr::from_ref(new).cast_mut();
                 let push = |first| {
                     new.next.store(first, Ordering::SeqCst);

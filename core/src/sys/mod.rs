@@ -32,7 +32,7 @@
 //! | `nameable_file`, `name_file`, `open_name`, `remove_name`, `path_of_name`, `name_of`, `is_private` | never | - | close-on-exec; names are the user's |
 //! | `futex_wait`, `futex_wake` | `futex_wait` until woken, deadline or signal | EINTR is reported | across processes |
 //! | `Identity`, `thread_mark` | never (it may read /proc) | - | the child finds its own |
-//! | `watch_forks`, `generation`, `forks` | never | - | what they count |
+//! | `watch_forks`, `generation`, `forks`, `set_in_child` | never | - | what they count, and the one handler |
 //!
 //! Linux is the one port there is. `reserve` is for all: memory for when the system has none.
 

@@ -148,13 +148,22 @@ def _no_delay(made: socket.socket) -> None:
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
+def _name_address(error: OSError, call: str, address: Any, remedy: str) -> None:
+    """Say in an error of the system, which the standard library leaves without a name, what it is about."""
+    if error.filename is None and isinstance(address, str | bytes) and address[:1] not in ("\0", b"\0"):
+        error.filename = address
+    error.add_note(f"{call} {address!r}: {remedy}")
+
+
 class SocketListener(_standard.SocketListener):
     """A bound socket that listens for connections."""
 
     def __init__(self, address: Any, family: str, backlog: int = 1) -> None:
         try:
             super().__init__(address, family, backlog)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, OSError):
+                _name_address(error, "listen at", address, "give an address of this host that nobody uses")
             # The standard class closes it after an OSError only, and a port out of range is an OverflowError.
             bound = getattr(self, "_socket", None)
             if bound is not None:
@@ -247,7 +256,11 @@ def SocketClient(address: Any) -> Connection:
     """Connect to a listener, without a handshake."""
     with socket.socket(getattr(socket, _standard.address_type(address))) as made:
         made.setblocking(True)
-        made.connect(address)
+        try:
+            made.connect(address)
+        except OSError as error:
+            _name_address(error, "connect to", address, "a listener must be there first")
+            raise
         _no_delay(made)
         return Connection(_lift(made.detach()))
 

@@ -18,13 +18,13 @@ pub(crate) use mutex::QueueMutex;
 
 use crate::argument::Truth;
 use crate::connection::span;
+use crate::once::Once;
 use carrick::Deadline;
 use monitor::{Turn, wake};
 use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyInt, PyTuple};
 use state::{Core, Limit, Mode, Side, State, no_memory};
 use std::collections::VecDeque;
@@ -32,8 +32,8 @@ use std::sync::{Arc, MutexGuard};
 
 /// A class of `carrick.queue`.
 fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
-    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    let module = MODULE.get_or_try_init(py, || py.import("carrick.queue").map(Bound::unbind))?;
+    static MODULE: Once<Py<PyModule>> = Once::new();
+    let module = MODULE.get_or_try(py, || py.import("carrick.queue").map(Bound::unbind))?;
     module.bind(py).getattr(name)
 }
 

@@ -7,7 +7,7 @@
 //! comes too late, or in a program that has put the default back, does nothing; the handler does nothing either.
 //! A handler of the program's own stays, and is called.
 
-use super::identity::generation;
+use super::fork::generation;
 use super::syscall;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -2,7 +2,7 @@
 //! Waiting: poll, epoll and eventfd.
 
 use super::descriptor::own;
-use super::identity::{generation, watch_forks};
+use super::fork::{generation, watch_forks};
 use super::io::close_fd;
 use super::syscall;
 use crate::time::Deadline;

@@ -23,42 +23,9 @@ const ENDED_WELL: u32 = u32::MAX;
 // ORDER identity: whoever finds 0 works it out, always with the same result.
 static ME: AtomicU64 = AtomicU64::new(0);
 
-/// How many forks away from the first process of the program this one is.
-// ORDER forks: each changes in a handler of fork only, in the thread that forks; others may see it late.
-static GENERATION: AtomicU64 = AtomicU64::new(0);
-/// How many children this process has forked.
-static FORKS: AtomicU64 = AtomicU64::new(0);
-
-extern "C" fn in_parent() {
-    FORKS.fetch_add(1, Ordering::Relaxed);
-}
-
-extern "C" fn in_child() {
+/// In a child made by fork: it has another one.
+pub(super) fn forget() {
     ME.store(0, Ordering::Relaxed);
-    FORKS.store(0, Ordering::Relaxed);
-    GENERATION.fetch_add(1, Ordering::Relaxed);
-}
-
-/// Has [`generation`] and [`forks`] count from now on. A fork by other means than the C library's is not seen.
-pub(crate) fn watch_forks() {
-    // Two threads may both do it, which only makes the numbers grow faster. No Once: the child of a fork that happened
-    // meanwhile would wait for ever for a thread that it has not got.
-    static WATCHED: AtomicU64 = AtomicU64::new(0);
-    if WATCHED.load(Ordering::Acquire) == 0 {
-        // It fails only for want of memory; then a child would take itself for its parent.
-        let _ = syscall!(pthread_atfork(None, Some(in_parent), Some(in_child)));
-        WATCHED.store(1, Ordering::Release);
-    }
-}
-
-/// A number that a child made by fork does not have in common with its parent.
-pub(crate) fn generation() -> u64 {
-    GENERATION.load(Ordering::Relaxed)
-}
-
-/// How many children this process has forked since [`watch_forks`].
-pub(crate) fn forks() -> u64 {
-    FORKS.load(Ordering::Relaxed)
 }
 
 /// What tells the calling thread from all others, also from those of other processes that died; not 0.
@@ -92,7 +59,7 @@ impl Identity {
 
     #[cold]
     fn find_me() -> Self {
-        watch_forks();
+        super::watch_forks();
         let pid = std::process::id();
         let start = stat("/proc/self/stat").map_or(0, |stat| stat.start);
         let me = Self { pid, start };

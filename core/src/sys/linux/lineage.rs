@@ -6,8 +6,7 @@ use super::{Interest, PollSlot, poll};
 use crate::time::Deadline;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
-use std::sync::Once;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Kills a child of this process that nobody has waited for.
 pub(crate) fn kill_child(pid: i32) {
@@ -85,13 +84,18 @@ pub(crate) fn outlive_parent(parent: u32) -> io::Result<bool> {
     Ok(std::os::unix::process::parent_id() == parent)
 }
 
-/// The two ends of this process's lifeline, or -1.
+/// The two ends of this process's lifeline, the one to read from in the upper half.
 // ORDER lifeline: the numbers guard nothing; the child of a fork reads what its parent's thread had written.
-static LIFELINE: [AtomicI32; 2] = [AtomicI32::new(-1), AtomicI32::new(-1)];
+static LIFELINE: AtomicU64 = AtomicU64::new(NO_LIFELINE);
+const NO_LIFELINE: u64 = u64::MAX;
 
-extern "C" fn let_go() {
-    for end in &LIFELINE {
-        let fd = end.swap(-1, Ordering::Relaxed);
+fn ends(lifeline: u64) -> [RawFd; 2] {
+    [lifeline >> 32, lifeline & 0xffff_ffff].map(|fd| RawFd::try_from(fd).unwrap_or(-1))
+}
+
+/// In the child of a fork: the lifeline is its parent's alone.
+pub(super) fn let_go() {
+    for fd in ends(LIFELINE.swap(NO_LIFELINE, Ordering::Relaxed)) {
         if fd >= 0 {
             let _ = syscall!(close(fd));
         }
@@ -101,29 +105,29 @@ extern "C" fn let_go() {
 /// A new descriptor of a pipe whose other end this process alone has, for as long as it lives: to give to those who
 /// are to [`hold_on`] to it.
 pub(crate) fn lifeline() -> io::Result<OwnedFd> {
-    static WATCH_FORKS: Once = Once::new();
-    let known = LIFELINE[0].load(Ordering::Relaxed);
-    let fd = if known >= 0 { known } else { tie_lifeline(&WATCH_FORKS)? };
-    super::lend_fd(fd).try_clone_to_owned()
+    super::watch_forks();
+    let known = match LIFELINE.load(Ordering::Relaxed) {
+        NO_LIFELINE => tie_lifeline()?,
+        known => known,
+    };
+    let [read, _] = ends(known);
+    super::lend_fd(read).try_clone_to_owned()
 }
 
+/// Makes the lifeline. Of two threads that do so at once the first one's stays, and neither waits for the other.
 #[cold]
-fn tie_lifeline(watch: &Once) -> io::Result<RawFd> {
-    static TYING: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _tying = TYING.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let known = LIFELINE[0].load(Ordering::Relaxed);
-    if known >= 0 {
-        return Ok(known);
+fn tie_lifeline() -> io::Result<u64> {
+    let pipe = super::pipe()?;
+    let numbers = [&pipe.0, &pipe.1].map(|end| u64::from(end.as_raw_fd().unsigned_abs()));
+    let tied = numbers[0] << 32 | numbers[1];
+    match LIFELINE.compare_exchange(NO_LIFELINE, tied, Ordering::Relaxed, Ordering::Relaxed) {
+        Ok(_) => {
+            // They stay open for as long as the process lives.
+            let _ = (pipe.0.into_raw_fd(), pipe.1.into_raw_fd());
+            Ok(tied)
+        }
+        Err(other) => Ok(other),
     }
-    watch.call_once(|| {
-        // It fails only for want of memory; then children of ours would keep the lifeline, too.
-        let _ = syscall!(pthread_atfork(None, None, Some(let_go)));
-    });
-    let (read, write) = super::pipe()?;
-    let read = read.into_raw_fd();
-    LIFELINE[1].store(write.into_raw_fd(), Ordering::Relaxed);
-    LIFELINE[0].store(read, Ordering::Relaxed);
-    Ok(read)
 }
 
 /// The kernel kills this process when the process at the other end of the lifeline is no more. False when that has

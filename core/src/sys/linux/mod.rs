@@ -5,6 +5,7 @@ mod berth;
 mod descriptor;
 mod ending;
 mod event;
+mod fork;
 mod identity;
 mod io;
 mod lineage;
@@ -19,7 +20,8 @@ pub(crate) use ending::{
     ProcessHandle, is_gone, is_refused, is_stopped, pidfd, reap, reap_number, signal_number, signal_pidfd,
 };
 pub(crate) use event::{Epoll, Event, Interest, OwnWake, PollSlot, Wake, poll};
-pub(crate) use identity::{Identity, forks, generation, thread_mark, watch_forks};
+pub(crate) use fork::{forks, generation, set_in_child, watch_forks};
+pub(crate) use identity::{Identity, thread_mark};
 pub(crate) use io::{
     accept, as_uninit, close_fd, commit, kind_of_fd, lend_fd, own_fd, quick_ack, read_pipe, recv, recv_from,
     recv_uninit, recv_waiting, reserve_descriptors, send_to, send_vectored, send_waiting, shutdown_both,
