@@ -15,7 +15,7 @@
 //! | static | guards | |
 //! |---|---|---|
 //! | `sys::fork::{GENERATION, FORKS, WATCHED}` | how many forks there were | 1; the handler writes them |
-//! | `sys::fork::ALSO`, `interrupt::HOOK` | a function of a face, the interrupt hook ([`StaticOnce`]) | 1 |
+//! | `sys::fork::ALSO`, `interrupt::HOOK` | a function of a face, the interrupt hook (`StaticOnce`) | 1 |
 //! | `sys::identity::ME` | this process's number and start | 2: the handler clears it |
 //! | `sys::lineage::LIFELINE` | the pipe that daemons hold on to | 1, and 2: the handler closes a child's copies |
 //! | `auth::issued::SECRET` | by which own challenges are known; there is no table of them | 1; a child's challenges are its own |
@@ -43,9 +43,9 @@
 //! | object | guards | |
 //! |---|---|---|
 //! | `frame::turn` (both directions of a connection), `auth::Gate`, `process::Child`, `server::Control::cut` | - | 2 |
-//! | `net::Handle`, `sys::OwnWake`, `sys::Berths` | calls inside, descriptors, threads that sleep, each by generation; the waker ([`SetOnce`]) | 1 |
+//! | `net::Handle`, `sys::OwnWake`, `sys::Berths` | calls inside, descriptors, threads that sleep, each by generation; the waker (`SetOnce`) | 1 |
 //! | `net::Poller` | what is watched | 2 |
-//! | `Parker::wake`, `queue::Queue::rings` ([`SetOnce`]) | made at the first need | 1 |
+//! | `Parker::wake`, `queue::Queue::rings` (`SetOnce`) | made at the first need | 1 |
 //! | locks, semaphores, conditions, barriers, queues in shared memory | - | 3: the holder is the parent, which lives and releases |
 //! | servers (`crew`, `message`, `peer`, `stream`) | their threads' work | 3: a child has none of the threads; it stops, closes and drops by `Control` |
 //! | Python: `Hmac` | a message that is added to | 2, and waited for detached |

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Forks while another thread has what a child needs.
+#![expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
 use super::{ForkCounter, ForkMutex, SetOnce, StaticOnce};
 use crate::sys;

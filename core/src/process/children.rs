@@ -20,6 +20,9 @@ const LOOKS: (Duration, Duration) = (Duration::from_millis(5), Duration::from_mi
 /// Marks the socket of the requests in the epoll set; a child has its number there.
 const REQUESTS: u64 = u64::MAX;
 
+/// The number of a child that has ended, and its exit code.
+type End = (i32, Option<i32>);
+
 /// One child.
 struct One {
     pidfd: Option<OwnedFd>,
@@ -118,7 +121,7 @@ impl Children {
 
     /// The next children that have ended, with their exit codes, taken from the kernel's table; and whether a request has
     /// arrived. `None`: somebody else has waited for it. [`forget`](Self::forget) each, when what it said is known.
-    pub(super) fn ended(&mut self) -> io::Result<(Vec<(i32, Option<i32>)>, bool)> {
+    pub(super) fn ended(&mut self) -> io::Result<(Vec<End>, bool)> {
         let mut events = [Event::EMPTY; 64];
         let count = match self.epoll.wait(&mut events, Deadline::NOW) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => 0,

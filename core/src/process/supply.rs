@@ -17,7 +17,7 @@
 //! # Children that die before they take a request
 //! Such deaths may be an accident, or what every child comes to: because a hook of a module fails, memory is short, or a
 //! sandbox forbids something. A *round* ends when a child that was forked in it dies idle. After each round in a row the
-//! server waits twice as long before it forks ahead. From round [`MOST_ROUNDS`] on it forks only when somebody asks, and
+//! server waits twice as long before it forks ahead. From round `MOST_ROUNDS` on it forks only when somebody asks, and
 //! when that child dies, too, it tells those who ask why the last one died. A child that takes a request, or lives for a
 //! while, ends the row.
 //!
