@@ -36,6 +36,7 @@ __all__ = [
     "hold_on",
     "is_socket",
     "last_words",
+    "leave_locks",
     "lifeline",
     "new",
     "open_name",

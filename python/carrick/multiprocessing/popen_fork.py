@@ -91,7 +91,7 @@ class Popen(_standard.Popen):
 
     wait = wait
     poll = poll
-    _carrick_reap = staticmethod(_carrick.reap)
+    _carrick_reap: Any = staticmethod(_carrick.reap)
 
     def _launch(self, process_obj: Any) -> None:
         lifeline = ready = held = -1

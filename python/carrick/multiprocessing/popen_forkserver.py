@@ -34,7 +34,7 @@ class Popen(_standard.Popen):
     DupFd: Any = _DupFd
     wait = popen_fork.wait
     poll = popen_fork.poll
-    _carrick_reap = staticmethod(_carrick.reap_served)
+    _carrick_reap: Any = staticmethod(_carrick.reap_served)
 
     def _launch(self, process_obj: Any) -> None:
         arrival = _child.Arrival(process_obj)

@@ -25,7 +25,7 @@ class Popen(_standard.Popen):
 
     wait = popen_fork.wait
     poll = popen_fork.poll
-    _carrick_reap = staticmethod(_carrick.reap)
+    _carrick_reap: Any = staticmethod(_carrick.reap)
 
     def _launch(self, process_obj: Any) -> None:
         if getattr(sys, "frozen", False):
