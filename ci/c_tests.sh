@@ -34,14 +34,12 @@ run() {
 }
 programs=(sockets messages gate queue sync forks name signals process contract vectors hostile null_calls null_alone)
 [ -n "${CARRICK_PROGRAMS:-}" ] && read -ra programs <<< "$CARRICK_PROGRAMS"
-# valgrind up to 3.19 does not know the system call pidfd_open, which processes are waited for with.
-if [ -n "${CARRICK_UNDER_VALGRIND:-}" ]; then
-    kept=()
-    for program in "${programs[@]}"; do
-        case $program in process) ;; *) kept+=("$program") ;; esac
-    done
-    programs=("${kept[@]}")
-fi
+# CARRICK_WITHOUT names a program that the tool at hand cannot run.
+kept=()
+for program in "${programs[@]}"; do
+    [ "$program" = "${CARRICK_WITHOUT:-}" ] || kept+=("$program")
+done
+programs=("${kept[@]}")
 for linking in ${CARRICK_LINKING:-static shared}; do
     libraries=("$build/libcarrick.a" -lpthread -ldl -lm)
     [ "$linking" = shared ] && libraries=(-L"$build" -lcarrick -lpthread "-Wl,-rpath,$(cd "$build" && pwd)")

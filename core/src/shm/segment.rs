@@ -118,10 +118,12 @@ impl Segment {
         let wrong = |what: &str| Error::with_detail(Kind::Invalid, operation, what);
         let no_segment = "the descriptor is of no segment of carrick";
         let length = sys::shared_length(file.as_fd()).map_err(|_| wrong(no_segment))?;
+        let no_slots = "the memory holds no slots of this version";
+        // A queue's file is longer than any segment.
         let whole = usize::try_from(length).ok().filter(|n| (HEAD..=LARGEST).contains(n));
-        let mut segment = Self::map(file, whole.ok_or_else(|| wrong(no_segment))?, 1, operation)?;
+        let mut segment = Self::map(file, whole.ok_or_else(|| wrong(no_slots))?, 1, operation)?;
         if segment.head().magic.load(Ordering::SeqCst) != MAGIC {
-            return Err(wrong("the memory holds no slots of this version"));
+            return Err(wrong(no_slots));
         }
         let size = segment.head().slot_bytes.load(Ordering::SeqCst);
         let known = [Small::BYTES, Large::BYTES, Huge::BYTES];
