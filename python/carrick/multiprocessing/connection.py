@@ -150,7 +150,9 @@ def _no_delay(made: socket.socket) -> None:
 
 def _name_address(error: OSError, call: str, address: Any, remedy: str) -> None:
     """Say in an error of the system, which the standard library leaves without a name, what it is about."""
-    if error.filename is None and isinstance(address, str | bytes) and address[:1] not in ("\0", b"\0"):
+    # An error without a number has a text of its own, which a name would replace.
+    is_numbered = error.errno is not None and error.filename is None
+    if is_numbered and isinstance(address, str | bytes) and address[:1] not in ("\0", b"\0"):
         error.filename = address
     error.add_note(f"{call} {address!r}: {remedy}")
 
