@@ -13,9 +13,9 @@ options=(-c python/pyproject.toml --rootdir . --quiet tests/python "$@")
 
 echo "== $("$python" --version), with all tests"
 if [ -n "${CARRICK_SITE:-}" ]; then
-    PYTHONPATH=$site timeout --kill-after=10 900 "$python" -m pytest "${options[@]}"
+    PYTHONPATH=$site timeout --kill-after=10 1500 "$python" -m pytest "${options[@]}"
 else
-    timeout --kill-after=10 900 "$python" -m pytest "${options[@]}"
+    timeout --kill-after=10 1500 "$python" -m pytest "${options[@]}"
 fi
 [ "${CARRICK_PYTHONS:-all}" = all ] || exit 0
 
@@ -42,7 +42,7 @@ while read -r other; do
     rm -f "$log.code"
     {
         code=0
-        PYTHONPATH=$site:build/pytest timeout --kill-after=10 900 "$other" -m pytest "${options[@]}" \
+        PYTHONPATH=$site:build/pytest timeout --kill-after=10 1500 "$other" -m pytest "${options[@]}" \
             > "$log" 2>&1 < /dev/null || code=$?
         echo "$code" > "$log.code"
     } &

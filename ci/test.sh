@@ -23,7 +23,7 @@ step() {
 step "Rust: units, vectors, properties, hostile peers, doc examples" 900 bash ci/rust_tests.sh
 step "C: both libraries, and a panic in every call" 600 bash ci/c_tests.sh
 step "C: the examples of the documentation" 300 bash ci/c_docs_test.sh
-step "Python: the package on every version found" 1800 bash ci/python_tests.sh
+step "Python: the package on every version found" 3000 bash ci/python_tests.sh
 step "Examples in Python, C and Rust" 600 bash ci/examples.sh
 step "The course on the standard library and on carrick" 660 bash ci/course.sh
 step "Installation: pkg-config, CMake, a path dependency" 600 bash ci/install_test.sh
