@@ -25,7 +25,7 @@ for word in "${words[@]}"; do
             export CARRICK_WITHOUT=forks
             # The shared library, which the suppressions can name. The panics are one thread's: nothing for TSan.
             CARRICK_LINKING=shared CARRICK_PANICS=no CARRICK_CFLAGS="-fsanitize=thread" \
-                TSAN_OPTIONS="halt_on_error=1 die_after_fork=0 suppressions=$PWD/ci/c_tsan.supp" ci/c_tests.sh
+                TSAN_OPTIONS="halt_on_error=1 die_after_fork=0 allocator_may_return_null=1 suppressions=$PWD/ci/c_tsan.supp" ci/c_tests.sh
             ;;
         valgrind)
             if ! command -v valgrind > /dev/null; then
