@@ -145,7 +145,7 @@ class _Finder:
             return None
         modules: dict[str, object] = sys.modules  # type: ignore[assignment]
         if fullname == "queue" and modules.get("_queue", self) is None:
-            # Who bars the module's C code asks for its Python code; ours would be left with that for ever.
+            # A program that bars the module's C code asks for its Python code; ours would be left with that for ever.
             return None
         from importlib.machinery import ModuleSpec
 

@@ -69,7 +69,7 @@ def test_every_class_is_exported_and_documented_and_has_the_name_of_the_standard
     named = [base for base in cls.__mro__[1:] if base.__module__ != "carrick" and base not in CLASSES]
     standard = next(base for base in named if base.__name__ == cls.__name__)
     assert (cls.__module__, cls.__qualname__) == (standard.__module__, standard.__qualname__)
-    # What a traceback, a log and an interactive prompt say.
+    # The names that a traceback, a log and an interactive prompt show.
     ours, theirs = cls("text"), standard("text")
     assert traceback.format_exception_only(ours) == traceback.format_exception_only(theirs)
     assert repr(ours) == repr(theirs)

@@ -50,7 +50,7 @@ pub struct ForkGuard<'a, T> {
     mutex: &'a ForkMutex<T>,
     /// The word of the free lock in the process that took it.
     free: u32,
-    /// What the guard gives access to.
+    /// The value that the guard gives access to.
     _value: PhantomData<*mut T>,
 }
 

@@ -33,7 +33,7 @@ struct One {
     round: u64,
 }
 
-/// What is known of a child that has ended.
+/// The known facts of a child that has ended.
 pub(super) struct Ended {
     pub(super) report: Option<OwnedFd>,
     pub(super) age: Duration,

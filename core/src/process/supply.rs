@@ -105,7 +105,7 @@ pub struct Supply {
     round: u64,
     rounds: u32,
     reason: Option<Reason>,
-    /// What a child said before it ended.
+    /// The text that a child left before it ended.
     words: Option<(i32, String)>,
     /// When to look after the idle children, since a request has arrived, and how long to wait after that. One that is
     /// stopped takes none, or has taken it and does not begin.

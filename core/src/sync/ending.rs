@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What becomes of the locks that a process holds when it ends.
+//! The locks that a process holds when it ends are left taken, or lost.
 //!
 //! A process that is killed leaves its identity in the word of a lock that it holds, by which others know that it is dead.
 //! One that ends in good order goes through the locks that it has handles of, and marks those that it holds as left

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who of those who wait checks whether a process has died, and when.
+//! Liveness checks: which waiter looks whether a process has died, and when.
 //!
 //! # One for all
 //! The waiters of one object share a [`Lookout`]: the time of the last check. A waiter whose time has come checks only where

@@ -253,7 +253,7 @@ def _serve_one(supply: Any, interrupt: Any) -> int:
         _rehearse()
         taken = supply.take()
     except BaseException as error:
-        # Who asks for a child is told, should this be the end of all.
+        # The client that asks for a child is told, should this be the end of all.
         with contextlib.suppress(Exception):
             supply.give_up(_words(error))
         os._exit(1)

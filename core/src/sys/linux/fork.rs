@@ -27,7 +27,7 @@ extern "C" fn in_child() {
     }
 }
 
-/// What a face of the library does besides in the child of a fork.
+/// An extra step of a face of the library in the child of a fork.
 static ALSO: StaticOnce<fn()> = StaticOnce::new();
 
 /// Has every child call this as well, before `fork` returns there. Returns whether this call set it: there is one.
