@@ -308,7 +308,7 @@ impl Guest {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::fork::tests::in_child_while;

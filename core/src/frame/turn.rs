@@ -21,7 +21,7 @@ impl<T: Default> Turn<T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::fork::tests::in_child_while;

@@ -278,7 +278,7 @@ impl Drop for Child {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
     use crate::fork::tests::in_child_while;
