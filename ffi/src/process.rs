@@ -8,7 +8,7 @@ use crate::handle::{Handle, free, give, handle, null, opaque};
 use crate::memory::{bytes, flag, items, options, output, text, write};
 use crate::status::carrick_status;
 use crate::stream::lend;
-use carrick::process::{Child, Command, StartOptions, channel_from_parent, fork};
+use carrick::process::{Child, Command, StartOptions, channel_from_parent, fork_only};
 use carrick::{Connection, Deadline, Error, Kind, Result, Stream};
 use std::ffi::{CStr, OsStr, c_char};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -153,7 +153,7 @@ pub unsafe extern "C" fn carrick_process_start(
                 return Err(Error::with_detail(Kind::Invalid, OPERATION, detail));
             }
             flush();
-            fork(how, |channel| call(function, argument, channel))?
+            fork_only(how, |channel| call(function, argument, channel))?
         } else {
             let server = handle(o.server, OPERATION)?;
             let body = Body { function, argument, numbers: descriptors.iter().map(|d| d.number).collect() };

@@ -41,6 +41,10 @@ LEAVES = (
 EXCHANGED = {*_WHOLE, *(f"multiprocessing.{leaf}" for leaf in LEAVES)}
 """The standard modules that have one of ours in their place; it has the same name below ``carrick``."""
 
+_BARRED = {"hmac": ("_hashlib", "_hmac"), "queue": ("_queue",)}
+"""The C code of standard modules. A program that bars it, by a None in :data:`sys.modules`, and imports the module asks
+for the code in Python, and gets the standard module."""
+
 _DIGESTS = ("md5", "sha1", "sha256", "sha384", "sha512", "sha3_256", "sha3_384")
 """The digests that the core computes."""
 
@@ -144,8 +148,7 @@ class _Finder:
         if fullname not in EXCHANGED or (fullname, get_ident()) in self.standard or not _extension_loads():
             return None
         modules: dict[str, object] = sys.modules  # type: ignore[assignment]
-        if fullname == "queue" and modules.get("_queue", self) is None:
-            # A program that bars the module's C code asks for its Python code; ours would be left with that for ever.
+        if any(modules.get(barred, self) is None for barred in _BARRED.get(fullname, ())):
             return None
         from importlib.machinery import ModuleSpec
 

@@ -7,7 +7,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -320,17 +319,6 @@ static void talk_to_echo(const char *where)
     carrick_stream_free(client);
 }
 
-/* Old versions of valgrind do not know pidfd_open, which children are watched by. */
-static int can_watch_children(void)
-{
-    long fd = syscall(SYS_pidfd_open, getpid(), 0);
-    if (fd < 0)
-        printf("# left out: this system has no pidfd_open\n");
-    else
-        close((int)fd);
-    return fd >= 0;
-}
-
 static void a_child_that_cannot_be_watched_is_ended(void)
 {
     char where[100];
@@ -340,8 +328,6 @@ static void a_child_that_cannot_be_watched_is_ended(void)
     struct rlimit few, enough;
     uint8_t byte;
     size_t n = 9;
-    if (!can_watch_children())
-        return;
     OK(carrick_stream_server_options_init(&options));
     options.mode = CARRICK_MODE_PROCESSES;
     OK(carrick_stream_server_bind(CARRICK_TEXT("127.0.0.1:0"), &options, echo_stream, NULL, NULL, &server));
@@ -366,8 +352,7 @@ static void a_child_that_cannot_be_watched_is_ended(void)
 
 static void a_stream_server_serves_in_every_mode(void)
 {
-    int last = can_watch_children() ? CARRICK_MODE_PROCESSES : CARRICK_MODE_THREADS;
-    for (int mode = CARRICK_MODE_IN_TURN; mode <= last; mode++) {
+    for (int mode = CARRICK_MODE_IN_TURN; mode <= CARRICK_MODE_PROCESSES; mode++) {
         char where[100];
         carrick_stream_server_options options;
         carrick_server *server = NULL;

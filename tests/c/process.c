@@ -198,6 +198,15 @@ static void a_function_runs_in_a_child_of_a_fork_server(void)
     exit(0);
 }
 
+/* It starts programs in its own way: one that is not there is not noticed, and /proc/self/exe is valgrind. */
+static int valgrind_starts_programs(void)
+{
+    if (getenv("CARRICK_UNDER_VALGRIND") == NULL)
+        return 0;
+    printf("# left out: valgrind starts programs in its own way\n");
+    return 1;
+}
+
 /* The last message of an error has these words. */
 static void names(const char *words)
 {
@@ -219,6 +228,8 @@ static void a_program_has_what_it_was_given(void)
     char text[100];
     int in[2], out[2];
     ssize_t n;
+    if (valgrind_starts_programs())
+        return;
     CHECK(pipe(in) == 0 && pipe(out) == 0);
     descriptor.fd = out[1];
     descriptor.number = 7;
@@ -283,6 +294,8 @@ static void a_program_has_a_channel_to_the_one_that_started_it(void)
     carrick_connection *channel = NULL;
     uint8_t *data = NULL;
     size_t len = 0;
+    if (valgrind_starts_programs())
+        return;
     STATUS(CARRICK_E_STATE, carrick_process_parent_channel(&channel));
     options.channel = 1;
     OK(carrick_process_spawn(program, &options, &process));

@@ -132,3 +132,41 @@ def test_what_a_preloaded_module_has_printed_is_printed_once(tmp_path: Path) -> 
         """
     printed = run(HEAD + textwrap.dedent(source) + TAIL, "forkserver", "explicit")
     assert printed == "preloaded\n"
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+@pytest.mark.parametrize(
+    "kind", ["Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier", "Queue", "SimpleQueue"]
+)
+def test_a_new_primitive_finds_a_resource_tracker_that_has_died(kind: str, method: str) -> None:
+    run(
+        """
+        import os, select, signal, sys, warnings
+        from multiprocessing import resource_tracker
+        import carrick.multiprocessing as multiprocessing
+
+        kind, method = sys.argv[1:]
+        context = multiprocessing.get_context(method)
+        make = getattr(context, kind)
+        arguments = [2] if kind == "Barrier" else []
+        # Nobody has needed a tracker yet.
+        make(*arguments)
+        tracker = resource_tracker._resource_tracker
+        assert tracker._fd is None
+        tracker.ensure_running()
+        first = tracker._pid
+        make(*arguments)
+        assert tracker._pid == first
+        ended = os.pidfd_open(first)
+        os.kill(first, signal.SIGKILL)
+        assert select.select([ended], [], [], 20)[0]
+        with warnings.catch_warnings(record=True) as seen:
+            warnings.simplefilter("always")
+            make(*arguments)
+        assert tracker._pid not in (None, first)
+        [warning] = seen
+        assert "resource_tracker: process died" in str(warning.message), warning
+        """,
+        kind,
+        method,
+    )

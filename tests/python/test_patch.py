@@ -238,6 +238,28 @@ def test_a_module_that_a_program_wants_nobody_to_import_stays_so() -> None:
     )
 
 
+@pytest.mark.parametrize(("name", "barred"), [("queue", "_queue"), ("hmac", "_hashlib"), ("hmac", "_hmac")])
+def test_who_bars_the_c_code_of_a_module_gets_the_standard_one(name: str, barred: str) -> None:
+    run(
+        """
+        import importlib, sys
+        import carrick
+        carrick.patch()
+        name, barred = sys.argv[1:]
+        ours = importlib.import_module(name)
+        assert ours is importlib.import_module(f"carrick.{name}")
+        del sys.modules[name]
+        sys.modules[barred] = None
+        theirs = importlib.import_module(name)
+        assert theirs.__file__.endswith(f"{name}.py") and "carrick" not in theirs.__file__, theirs.__file__
+        del sys.modules[barred], sys.modules[name]
+        assert importlib.import_module(name) is ours
+        """,
+        name,
+        barred,
+    )
+
+
 def test_the_classes_of_socketserver_say_that_they_are_of_socketserver() -> None:
     run(
         """

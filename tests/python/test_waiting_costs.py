@@ -13,7 +13,7 @@ import pytest
 import carrick.multiprocessing as multiprocessing
 
 WAITERS = 60
-KINDS = ["Lock", "RLock", "Semaphore", "Condition", "Event", "get", "put", "join"]
+KINDS = ["Lock", "RLock", "Semaphore", "Condition", "Event", "Barrier", "get", "put", "join"]
 
 
 def put_many(items: Any) -> Any:

@@ -33,7 +33,7 @@ pub mod supply;
 pub use channel::{CHANNEL_VARIABLE, channel_from_parent};
 pub use child::{Child, Exit, reap};
 pub use server::{ForkServer, Task};
-pub use start::{Command, StartOptions, fork};
+pub use start::{Command, StartOptions, fork, fork_only};
 
 use crate::error::{Error, Result};
 use crate::interrupt::{self, Sleeper};

@@ -297,6 +297,28 @@ pub fn fork(
     options: StartOptions,
     function: impl FnOnce(Option<Connection<Stream>>) -> i32,
 ) -> Result<Child> {
+    // What is in it now would be written twice.
+    flush();
+    fork_with(options, |channel| run(|| function(channel)))
+}
+
+/// [`fork`] for the faces of other languages, whose programs have other buffers: Rust's standard output, which would be
+/// set up to be flushed, is left alone.
+///
+/// # Errors
+/// As `fork`.
+#[doc(hidden)]
+pub fn fork_only(
+    options: StartOptions,
+    function: impl FnOnce(Option<Connection<Stream>>) -> i32,
+) -> Result<Child> {
+    fork_with(options, |channel| run_only(|| function(channel)))
+}
+
+fn fork_with(
+    options: StartOptions,
+    function: impl FnOnce(Option<Connection<Stream>>) -> i32,
+) -> Result<Child> {
     let failed = |e: io::Error| Error::from_io(&e, "fork");
     let lifeline = if options.daemon { Some(sys::lifeline().map_err(failed)?) } else { None };
     let (ours, theirs) = if options.channel {
@@ -305,8 +327,6 @@ pub fn fork(
     } else {
         (None, None)
     };
-    // What is in it now would be written twice.
-    let _ = io::stdout().flush();
     match sys::fork_child().map_err(failed)? {
         ForkOutcome::Parent(handle) => {
             if let Some(theirs) = theirs {
@@ -331,15 +351,29 @@ pub fn fork(
             {
                 sys::exit_now(PANICKED);
             }
-            sys::exit_now(run(|| function(channel)))
+            sys::exit_now(function(channel))
         }
     }
 }
 
 /// Runs what a child is for, and returns the exit code with which it is to end, in good order.
 pub(super) fn run(function: impl FnOnce() -> i32) -> i32 {
-    let code = catch_unwind(AssertUnwindSafe(function)).unwrap_or(PANICKED);
-    let _ = io::stdout().flush();
+    let code = caught(function);
+    flush();
     crate::sync::leave_locks();
     code
+}
+
+fn run_only(function: impl FnOnce() -> i32) -> i32 {
+    let code = caught(function);
+    crate::sync::leave_locks();
+    code
+}
+
+fn caught(function: impl FnOnce() -> i32) -> i32 {
+    catch_unwind(AssertUnwindSafe(function)).unwrap_or(PANICKED)
+}
+
+fn flush() {
+    let _ = io::stdout().flush();
 }

@@ -22,7 +22,7 @@
 //! A barrier for more than fit into its slot has slots of seats behind it, in a segment of its own.
 
 use super::atomic::{AtomicU32, AtomicU64, Ordering};
-use super::look::{Look, Lookout, PATIENCE};
+use super::look::{Look, Lookout};
 use super::mutex::{Mutex, Taken};
 use super::park::{sleep, wake};
 use super::seats::{Seat, Seats};
@@ -31,10 +31,13 @@ use crate::interrupt;
 use crate::net::Spin;
 use crate::shm::{Large, Shared, Slot};
 use crate::time::Deadline;
+use std::time::Duration;
 
 const WAIT: &str = "wait at barrier";
-/// How many parties a check is of. There are up to 50 checks a second, and one of a living process takes 1.5 us.
-const CHECKED: usize = 40;
+/// The longest time between two checks.
+const PATIENCE: Duration = Duration::from_millis(80);
+/// How many parties a check is of. There are up to 30 checks a second, and each party in them takes 1.5 us.
+const CHECKED: usize = 64;
 /// How many seats are in the barrier's own slot.
 const SEATS: usize = if cfg!(loom) { 2 } else { 56 };
 

@@ -7,6 +7,8 @@ Many primitives share a segment, so its descriptor goes to each child once and i
 from __future__ import annotations
 
 import os
+import select
+import sys
 from collections.abc import Callable
 from multiprocessing import context, reduction
 
@@ -27,6 +29,26 @@ def is_fork(ctx: Any) -> bool:
     if ctx is None:
         ctx = context._default_context.get_context()
     return bool(ctx.get_start_method() == "fork")
+
+
+def heed_context(ctx: Any) -> bool:
+    """For a new primitive: :func:`is_fork`, and a resource tracker that has died is replaced, with the standard warning.
+
+    The standard primitives of the other start methods do that when they tell the tracker of their names. Ours have none
+    to tell, so a tracker that nobody has needed yet is not started.
+    """
+    if is_fork(ctx):
+        return True
+    module: Any = sys.modules.get("multiprocessing.resource_tracker")
+    tracker = module and module._resource_tracker
+    fd = tracker and tracker._fd
+    if fd is not None:
+        poll = select.poll()
+        # An error is that nobody has the other end of the pipe any more.
+        poll.register(fd, 0)
+        if poll.poll(0):
+            tracker.ensure_running()
+    return False
 
 
 def check_spawning(obj: Any) -> None:

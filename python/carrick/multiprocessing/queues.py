@@ -23,7 +23,7 @@ from carrick import _carrick
 from carrick._standard import queues as _standard
 from carrick.multiprocessing import _inside, _pickling
 from carrick.multiprocessing._feeder import Feeder
-from carrick.multiprocessing._handover import check_spawning, is_fork
+from carrick.multiprocessing._handover import check_spawning, heed_context
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
             self._maxsize = max(operator.index(maxsize), 0)
         except TypeError:
             raise TypeError(f"maxsize {maxsize!r}; give an int, 0 or less for no limit") from None
-        self._carrick_is_fork_ctx = is_fork(ctx)
+        self._carrick_is_fork_ctx = heed_context(ctx)
         self._ignore_epipe = False
         self._opid = os.getpid()
         self._carrick_set_codec(codec)
@@ -474,7 +474,7 @@ class SimpleQueue(_standard.SimpleQueue):  # type: ignore[type-arg]
             self.__class__ = _OURS[type(self)]
             self.__init__(ctx=ctx)  # type: ignore[misc]
             return
-        self._carrick_is_fork_ctx = is_fork(ctx)
+        self._carrick_is_fork_ctx = heed_context(ctx)
         self._carrick_set(_carrick.SharedQueue(0, _PIPE, True))
 
     def _carrick_set(self, queue: _carrick.SharedQueue) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from carrick import _carrick
 from carrick._standard import synchronize as _standard
-from carrick.multiprocessing._handover import check_spawning, give, is_fork, take
+from carrick.multiprocessing._handover import check_spawning, give, heed_context, take
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class SemLock(_standard.SemLock):
         on_owner_death: str | None = None,
         name: str | None = None,
     ) -> None:
-        self._is_fork_ctx = is_fork(ctx)
+        self._is_fork_ctx = heed_context(ctx)
         self._carrick_set(_carrick.SemLock(kind, value, maxvalue, on_owner_death, name))
 
     def _carrick_set(self, semlock: _carrick.SemLock) -> None:
@@ -178,7 +178,7 @@ class Condition(_standard.Condition):
     __slots__ = ("__enter__", "__exit__")
 
     def __init__(self, lock: Any = None, *, ctx: Any, name: str | None = None) -> None:
-        self._carrick_is_fork_ctx = is_fork(ctx)
+        self._carrick_is_fork_ctx = heed_context(ctx)
         if lock is None and name is not None:
             raise ValueError(f"condition {name!r} without a lock: give it one with a name of its own")
         if lock is None:
@@ -242,7 +242,7 @@ class Event(_standard.Event):
     """A flag that can be waited for."""
 
     def __init__(self, *, ctx: Any, name: str | None = None) -> None:
-        self._carrick_is_fork_ctx = is_fork(ctx)
+        self._carrick_is_fork_ctx = heed_context(ctx)
         self._carrick_set_event(_carrick.SharedEvent(name))
 
     def _carrick_set_event(self, event: _carrick.SharedEvent) -> None:
@@ -306,7 +306,7 @@ class Barrier(_standard.Barrier):
     ) -> None:
         if isinstance(parties, int) and parties < 1:
             raise ValueError("parties must be > 0")
-        self._carrick_is_fork_ctx = is_fork(ctx)
+        self._carrick_is_fork_ctx = heed_context(ctx)
         self._carrick_set(_carrick.SharedBarrier(parties, name), action, timeout)
 
     def _carrick_set(self, barrier: _carrick.SharedBarrier, action: Any, timeout: float | None) -> None:

@@ -6,11 +6,12 @@
 //! about SIGCHLD, and descendants that inherit descriptors do not delay it, as they would the end of a pipe.
 
 use super::descriptor::own;
-use super::{Interest, PollSlot, Wake, poll, syscall};
+use super::{Interest, PollSlot, Wake, generation, poll, syscall};
 use crate::time::Deadline;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 
 /// A descriptor that is readable from the moment on at which the process has ended.
 pub(crate) fn pidfd(pid: i32) -> io::Result<OwnedFd> {
@@ -83,8 +84,17 @@ pub(crate) struct ProcessHandle {
 #[derive(Debug)]
 enum End {
     Pidfd(OwnedFd),
-    /// A thread sets it.
-    Told(Arc<Wake>),
+    Told(Waiter),
+}
+
+/// A thread that sleeps until a child has ended.
+#[derive(Debug)]
+struct Waiter {
+    /// It sets this then, and ends.
+    told: Arc<Wake>,
+    thread: Option<JoinHandle<()>>,
+    pid: libc::pid_t,
+    generation: u64,
 }
 
 impl ProcessHandle {
@@ -94,7 +104,7 @@ impl ProcessHandle {
         match pidfd(pid) {
             Ok(fd) => Ok(Some(Self { pid, end: End::Pidfd(fd) })),
             Err(error) if is_gone(&error) => Ok(None),
-            Err(error) if is_refused(&error) => Ok(Some(Self { pid, end: End::Told(tell_of(pid)?) })),
+            Err(error) if is_refused(&error) => Ok(Some(Self { pid, end: End::Told(Waiter::of(pid)?) })),
             Err(error) => Err(error),
         }
     }
@@ -149,27 +159,46 @@ impl AsFd for ProcessHandle {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.end {
             End::Pidfd(fd) => fd.as_fd(),
-            End::Told(wake) => wake.as_fd(),
+            End::Told(waiter) => waiter.told.as_fd(),
         }
     }
 }
 
-/// An eventfd that is set when the child has ended.
-fn tell_of(pid: libc::pid_t) -> io::Result<Arc<Wake>> {
-    let wake = Arc::new(Wake::new()?);
-    let told = Arc::clone(&wake);
-    // The program's signal handlers are not for this thread, which starts with the mask of the one that makes it.
-    let _quiet = Quiet::begin();
-    std::thread::Builder::new().name("carrick-waiter".into()).stack_size(64 << 10).spawn(move || {
-        // The child stays in the kernel's table, for who asks how it ended.
-        while let Err(e) = wait(libc::P_PID, pid, libc::WEXITED | libc::WNOWAIT) {
-            if e.raw_os_error() != Some(libc::EINTR) {
-                break;
-            }
+impl Waiter {
+    fn of(pid: libc::pid_t) -> io::Result<Self> {
+        let told = Arc::new(Wake::new()?);
+        let end = Arc::clone(&told);
+        // The program's signal handlers are not for this thread, which starts with the mask of the one that makes it.
+        let _quiet = Quiet::begin();
+        let thread = std::thread::Builder::new().name("carrick-waiter".into()).stack_size(64 << 10).spawn(
+            move || {
+                // The child stays in the kernel's table, for who asks how it ended.
+                while let Err(e) = wait(libc::P_PID, pid, libc::WEXITED | libc::WNOWAIT) {
+                    if e.raw_os_error() != Some(libc::EINTR) {
+                        break;
+                    }
+                }
+                end.set();
+            },
+        )?;
+        Ok(Self { told, thread: Some(thread), pid, generation: generation() })
+    }
+}
+
+impl Drop for Waiter {
+    /// The thread's descriptor and stack go before this returns if the child has ended, else with the child.
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        if self.generation != generation() {
+            // It is the parent's.
+            std::mem::forget(thread);
+        } else if !matches!(
+            wait(libc::P_PID, self.pid, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT),
+            Ok(None)
+        ) {
+            let _ = thread.join();
         }
-        told.set();
-    })?;
-    Ok(wake)
+    }
 }
 
 /// All signals are blocked in the thread that made this, until it is dropped.
