@@ -11,13 +11,15 @@ python=${CARRICK_PYTHON:-.venv/bin/python}
 site=${CARRICK_SITE:-build/site}
 options=(-c python/pyproject.toml --rootdir . --quiet tests/python "$@")
 
-echo "== $("$python" --version), with all tests"
-if [ -n "${CARRICK_SITE:-}" ]; then
-    PYTHONPATH=$site timeout --kill-after=10 1500 "$python" -m pytest "${options[@]}"
-else
-    timeout --kill-after=10 1500 "$python" -m pytest "${options[@]}"
+# usage: suite INTERPRETER PYTHONPATH
+suite() {
+    PYTHONPATH=$2 timeout --kill-after=10 1500 "$1" -m pytest "${options[@]}" < /dev/null
+}
+if [ "${CARRICK_PYTHONS:-all}" != all ]; then
+    echo "== $("$python" --version)"
+    suite "$python" "${CARRICK_SITE:-}"
+    exit
 fi
-[ "${CARRICK_PYTHONS:-all}" = all ] || exit 0
 
 # A stock interpreter has no pytest of its own; this one is for all of them, being Python only.
 if [ ! -d build/pytest/pytest ]; then
@@ -32,27 +34,29 @@ for minor, one in interpreters.one_per_minor(interpreters.discover()).items():
     if one.version >= (3, 11) and minor != sys.argv[1]:
         print(one.executable)
 EOF
-# Two at a time: a suite waits more than it computes. What each prints comes whole.
-others=()
-while read -r other; do
-    while [ "$(jobs -rp | wc -l)" -ge 2 ]; do
+# Three at a time: a suite waits more than it computes. What each prints comes whole.
+logs=()
+run() {
+    while [ "$(jobs -rp | wc -l)" -ge 3 ]; do
         wait -n || true
     done
-    log=build/pytest/log.${#others[@]}
+    local log=build/pytest/log.${#logs[@]}
     rm -f "$log.code"
     {
         code=0
-        PYTHONPATH=$site:build/pytest timeout --kill-after=10 1500 "$other" -m pytest "${options[@]}" \
-            > "$log" 2>&1 < /dev/null || code=$?
+        echo "== $("$1" --version), $3" > "$log"
+        suite "$1" "$2" >> "$log" 2>&1 || code=$?
         echo "$code" > "$log.code"
     } &
-    others+=("$log $other")
+    logs+=("$log")
+}
+run "$python" "${CARRICK_SITE:-}" "with all tests"
+while read -r other; do
+    run "$other" "$site:build/pytest" stock
 done < build/pythons.txt
 wait
 failed=0
-for one in ${others[@]+"${others[@]}"}; do
-    read -r log other <<< "$one"
-    echo "== $("$other" --version), stock"
+for log in "${logs[@]}"; do
     cat "$log"
     [ "$(cat "$log.code")" = 0 ] || failed=1
 done
