@@ -235,10 +235,10 @@ def _exchange_classes(standard: "ModuleType", ours: "ModuleType") -> None:
 
 
 def child_command(module: str, *arguments: "Any") -> str:
-    """Source that calls ``main`` of a module of ours in a fresh interpreter, patched if this one is."""
+    """Source that calls ``_carrick_main`` of a module of ours in a fresh interpreter, patched if this one is."""
     home = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     call = f"carrick.patch(hmac_default={hmac_default!r}); " if is_patched() else ""
     return (
         f"import sys; sys.path.append({home!r}); import carrick; sys.path.remove({home!r}); {call}"
-        f"from {module} import main; main(*{arguments!r})"
+        f"from {module} import _carrick_main; _carrick_main(*{arguments!r})"
     )

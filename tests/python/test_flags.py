@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -144,3 +145,93 @@ def test_an_archive_starts_children_that_find_its_modules(form: str, tmp_path: P
     found = ends(tmp_path, [], "app", "argument")
     assert found["stock"][0] == 0, found["stock"]
     assert found["launcher"] == found["stock"] and found["patch"] == found["stock"]
+
+
+FROZEN = """
+import os, sys
+
+sys.frozen = True
+sys.executable = os.path.abspath(__file__)
+# Without the right command line a program that is started as its own child starts the next one, and so on.
+depth = int(os.environ.get("FROZEN_DEPTH", "0"))
+assert depth < 4, "the program has started itself again and again"
+os.environ["FROZEN_DEPTH"] = str(depth + 1)
+mode = os.environ["FROZEN_MODE"]
+MAINS = tuple(
+    head + f"from multiprocessing.{name} import main" for head in ("", "import sys; ") for name in ("resource_tracker", "forkserver")
+)
+
+def freeze_support():
+    # As freezers have it: this knows the command lines of the standard library, and nothing else.
+    if "-c" in sys.argv:
+        at = sys.argv.index("-c")
+        code = sys.argv[at + 1]
+        if code.startswith(MAINS):
+            sys.argv[:] = ["-c", *sys.argv[at + 2:]]
+            exec(code, {})
+            sys.exit()
+    if "--multiprocessing-fork" in sys.argv:
+        import multiprocessing.spawn
+        del sys.argv[1:sys.argv.index("--multiprocessing-fork")]
+        multiprocessing.spawn.freeze_support()
+
+if mode == "patch":
+    import carrick
+    carrick.patch()
+if mode == "explicit":
+    import carrick.multiprocessing as multiprocessing
+else:
+    import multiprocessing
+
+def work(queue, lock, connection, code):
+    with lock:
+        queue.put(("item", code))
+    connection.send(connection.recv() + 1)
+    sys.exit(code)
+
+if __name__ == "__main__":
+    freeze_support()
+    [method] = sys.argv[1:]
+    context = multiprocessing.get_context(method)
+    queue, lock = context.Queue(), context.Lock()
+    for code in range(3):
+        ours, theirs = context.Pipe()
+        child = context.Process(target=work, args=(queue, lock, theirs, code))
+        child.start()
+        theirs.close()
+        ours.send(code)
+        print(queue.get(timeout=60), ours.recv())
+        ours.close()
+        child.join(60)
+        print(child.exitcode, child.is_alive())
+    child = context.Process(target=work, args=(queue, lock, None, 0))
+    lock.acquire()
+    child.start()
+    child.terminate()
+    child.join(60)
+    print(child.exitcode)
+    lock.release()
+    with context.Pool(2) as pool:
+        print(pool.map(abs, [-1, -2]))
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_a_frozen_program_starts_processes_as_on_python_alone(method: str, tmp_path: Path) -> None:
+    program = tmp_path / "frozen"
+    program.write_text(f"#!{sys.executable}\n{FROZEN}")
+    program.chmod(0o755)
+    outputs = {}
+    for mode in ("stock", "patch", "explicit"):
+        ended = subprocess.run(
+            [program, method],
+            env={**environment(), "FROZEN_DEPTH": "0", "FROZEN_MODE": mode},
+            capture_output=True,
+            text=True,
+            timeout=WAIT,
+            check=False,
+        )
+        assert (ended.returncode, ended.stderr) == (0, ""), (mode, ended.stdout, ended.stderr)
+        outputs[mode] = ended.stdout
+    assert outputs["stock"].splitlines()[-2:] == ["-15", "[1, 2]"]
+    assert outputs["patch"] == outputs["explicit"] == outputs["stock"]

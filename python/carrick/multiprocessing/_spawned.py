@@ -11,7 +11,7 @@ from carrick.multiprocessing import _child
 __all__ = ()
 
 
-def main(body: int, parent: int, tracker: int) -> None:
+def _carrick_main(body: int, parent: int, tracker: int) -> None:
     """Run the process object of the file ``body``. All are descriptors: of the parent, and of the resource tracker."""
     # Looking for cycles in what has been imported until here would only take time.
     gc.freeze()

@@ -192,7 +192,7 @@ def _preload(modules: list[str], data: dict[str, Any], on_error: str) -> None:
     util._flush_std_streams()
 
 
-def main(requests: int, body: int) -> None:
+def _carrick_main(requests: int, body: int) -> None:
     """Run the server."""
     try:
         with open(body, "rb") as stream:

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import io
+import sys
 from multiprocessing import util
 
 from carrick import _carrick
+from carrick._standard import forkserver as _standard_forkserver
 from carrick._standard import popen_forkserver as _standard
 from carrick.multiprocessing import _child, forkserver, popen_fork
 
@@ -24,8 +26,15 @@ class _DupFd:
         self._index = index
 
     def detach(self) -> Any:
-        inherited: Any = forkserver.get_inherited_fds()
+        # A frozen program has the standard fork server.
+        inherited: Any = forkserver.get_inherited_fds() or _standard_forkserver.get_inherited_fds()
         return inherited[self._index]
+
+
+class _StandardPopen(_standard.Popen):
+    """Starts a process object in a child of the standard fork server."""
+
+    DupFd: Any = _DupFd
 
 
 class Popen(_standard.Popen):
@@ -35,6 +44,13 @@ class Popen(_standard.Popen):
     wait = popen_fork.wait
     poll = popen_fork.poll
     _carrick_reap: Any = staticmethod(_carrick.reap_served)
+
+    def __new__(cls, process_obj: Any) -> Any:
+        if getattr(sys, "frozen", False):
+            # The program itself is the interpreter, and knows the standard ways to be a server or a child only.
+            vars(_standard)["forkserver"] = _standard_forkserver
+            return _StandardPopen(process_obj)  # type: ignore[no-untyped-call]
+        return super().__new__(cls)
 
     def _launch(self, process_obj: Any) -> None:
         arrival = _child.Arrival(process_obj)
