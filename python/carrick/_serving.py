@@ -313,7 +313,8 @@ def release(server: Any) -> None:
 def by_polling(server: Any, seat: Seat, poll_interval: float) -> None:
     """Serve by the hooks of the standard module alone."""
     state = seat.state
-    with selectors.PollSelector() as selector:
+    # As the standard module: eventlet takes away all selectors but one.
+    with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
         listening = selector.register(server, selectors.EVENT_READ).fd
         selector.register(seat.waker, selectors.EVENT_READ)
         while seat.goes_on():

@@ -123,3 +123,50 @@ def test_without_a_change_a_queue_keeps_its_items_in_rust() -> None:
         assert "mutex" not in vars(made) and "queue" not in vars(made) and made.get() == 1
         """
     )
+
+
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_a_server_polls_by_the_selector_that_is_left(order: str) -> None:
+    run(
+        """
+        import selectors, socket, sys, threading
+
+        used = []
+
+        class Selector(selectors.SelectSelector):
+            def register(self, *arguments):
+                used.append(arguments)
+                return super().register(*arguments)
+
+        def change():
+            # As eventlet leaves the module.
+            for name in ("PollSelector", "EpollSelector", "DevpollSelector", "KqueueSelector"):
+                vars(selectors).pop(name, None)
+            selectors.SelectSelector = selectors.DefaultSelector = Selector
+
+        if sys.argv[1] == "before":
+            change()
+        import carrick.socketserver as socketserver
+        if sys.argv[1] == "after":
+            change()
+
+        class Server(socketserver.TCPServer):
+            def _handle_request_noblock(self):
+                super()._handle_request_noblock()
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                self.wfile.write(self.rfile.readline().upper())
+
+        with Server(("127.0.0.1", 0), Handler) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            with socket.create_connection(server.server_address) as client:
+                client.sendall(b"ahoy\\n")
+                assert client.makefile("rb").readline() == b"AHOY\\n"
+            server.shutdown()
+            thread.join()
+        assert used
+        """,
+        order,
+    )
