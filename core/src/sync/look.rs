@@ -107,7 +107,8 @@ impl<'a> Look<'a> {
         if cfg!(loom) || !(self.until_next().is_zero() || self.lookout.is_deserted()) {
             return false;
         }
-        // Who leaves the checks to others has to find that they are late; who checks, that another one has just done so.
+        // A waiter that leaves the checks to others has to find that they are late; one that checks, that another one
+        // has just done so.
         let fresh = if self.span > self.patience {
             self.patience * 11 / 10
         } else {
