@@ -3,7 +3,7 @@
 //!
 //! # Commits
 //! Each side, put and get, has a [`Commit`]: where it is and how much has gone through. It is kept twice, and the
-//! low bit of `version` says which copy counts. Whoever holds the side's lock writes the other copy and then
+//! low bit of `version` says which copy counts. The holder of the side's lock writes the other copy and then
 //! stores `version + 1`: that one store is the whole change. A process that dies before it has changed nothing,
 //! one that dies after it everything, so there is nothing to repair.
 //!
@@ -36,7 +36,7 @@ pub(super) fn start_of_ring(ring: usize) -> u64 {
     HEAD + SMALLEST * ((1 << ring) - 1)
 }
 
-/// The length of a file with all rings. What is not used of it takes no memory.
+/// The length of a file with all rings. Its unused parts take no memory.
 pub(super) fn whole() -> u64 {
     start_of_ring(RINGS)
 }
@@ -159,7 +159,7 @@ impl Side {
         self.seen.store(other);
     }
 
-    /// What to sleep on until the next commit.
+    /// The word to sleep on until the next commit.
     pub(super) fn word(&self) -> &AtomicU64 {
         &self.version
     }
