@@ -97,7 +97,7 @@ impl Parker {
         }
     }
 
-    /// What to poll; `None` where there is no descriptor for it.
+    /// The wake to poll; `None` where there is no descriptor for it.
     fn wake(&self) -> Option<&Wake> {
         let me = std::process::id();
         if self.wake.get().is_none() {

@@ -134,8 +134,8 @@ impl<T> ForkMutex<T> {
             if is_ours && seen & HELD != 0 {
                 return None;
             }
-            // ORDER fork-mutex: Acquire here and Release in the guard's drop hand the value on. What a parent's threads
-            // wrote the fork has made visible.
+            // ORDER fork-mutex: Acquire here and Release in the guard's drop hand the value on. The fork has made the
+            // writes of a parent's threads visible.
             match self.word.compare_exchange_weak(seen, free | bits, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => {
                     let guard = ForkGuard { mutex: self, free, _value: PhantomData };

@@ -28,7 +28,7 @@ pub(super) fn forget() {
     ME.store(0, Ordering::Relaxed);
 }
 
-/// What tells the calling thread from all others, also from those of other processes that died; not 0.
+/// The mark that tells the calling thread from all others, also from those of other processes that died; not 0.
 ///
 /// A thread's address has zeros in its lower 6 bits and fits into 48; threads of related processes often have the
 /// same. The process number, of 22 bits at the most, goes where the address has none.

@@ -39,7 +39,7 @@ pub(crate) fn nameable_file(length: u64) -> io::Result<OwnedFd> {
     let fd = syscall!(open(DIRECTORY.as_ptr(), flags, MODE))?;
     // SAFETY: open has just made this descriptor.
     let fd = unsafe { own(fd)? };
-    // Whatever the umask is.
+    // Independent of the umask.
     syscall!(fchmod(fd.as_raw_fd(), MODE))?;
     reserve_file(&fd, 0, length)?;
     Ok(fd)
