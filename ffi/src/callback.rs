@@ -106,8 +106,8 @@ impl UserData {
         Self { pointer, drop, server, dropped: AtomicBool::new(false) }
     }
 
-    /// What the end of serving means for the pointer: unless a handler is still inside, it is let go at once. A
-    /// thread that is ending may keep the handler itself for a moment longer.
+    /// Releases the pointer at the end of serving, unless a handler is still inside. A thread that is ending may keep
+    /// the handler itself for a moment longer.
     pub(crate) fn after(&self, served: Result<()>) -> Result<()> {
         if !served.as_ref().is_err_and(|error| error.kind() == Kind::Timeout) {
             self.let_go();
