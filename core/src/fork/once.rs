@@ -91,7 +91,7 @@ impl<T: Copy> StaticOnce<T> {
         unsafe { *self.value.get() }
     }
 
-    /// The state that a thread leaves that is cut off in the middle of [`set`](Self::set).
+    /// Makes the state that a thread leaves that is cut off in the middle of [`set`](Self::set).
     #[cfg(test)]
     pub(crate) fn claim(&self) {
         self.claimed.store(sys::generation() + 1, Ordering::Relaxed);

@@ -31,8 +31,8 @@ pub(crate) fn memory_file(length: u64) -> io::Result<OwnedFd> {
 
 /// The same, of at least one length and, as far as this process may make it so long, of another one.
 ///
-/// A process that gets a limit later (RLIMIT_FSIZE) cannot lengthen a file, but it may use all of one. Pages never
-/// written to take no memory.
+/// A process that gets a limit later (RLIMIT_FSIZE) cannot lengthen a file, but it may use all of one. Pages that
+/// were never written take no memory.
 pub(crate) fn sparse_file(least: u64, most: u64) -> io::Result<OwnedFd> {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     let fd = syscall!(memfd_create(c"carrick".as_ptr(), flags))?;
