@@ -5,7 +5,7 @@
 //! [`Lock`](crate::sync::Lock) and of the others makes one with a name, their `open` finds it. The name is that of a file
 //! in `/dev/shm` (`carrick.USER.NAME`), which only the user who made it may open. It is there, whole, from one
 //! instant to the next: a program that is killed while it creates leaves nothing. It stays until [`remove`], or until
-//! the machine starts again, whatever becomes of the program that made it; who has it open then keeps it.
+//! the machine starts again, whatever becomes of the program that made it; a process that has it open then keeps it.
 //!
 //! # Trust
 //! A process that opens checks that the file is a plain one, this user's, and that nobody else may open it (see

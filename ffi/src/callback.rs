@@ -94,7 +94,7 @@ pub(crate) struct UserData {
     dropped: AtomicBool,
 }
 
-// SAFETY: the header says on which threads handlers run; who passes the pointer answers for its use there.
+// SAFETY: the header says on which threads handlers run; the caller that passes the pointer answers for its use there.
 unsafe impl Send for UserData {}
 // SAFETY: as above.
 unsafe impl Sync for UserData {}

@@ -204,7 +204,7 @@ pub unsafe extern "C" fn carrick_lock_is_locked(
 }
 
 /// The number of the process that holds the lock, at this moment, or 0 if nobody does. A holder that has died holds it
-/// still: who asks the kernel about the number may find no such process, or another one that has it now.
+/// still: the kernel may know no process of that number, or another one that has it now.
 /// Codes: E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_lock_holder(lock: *const carrick_lock, out_pid: *mut i32) -> carrick_status {

@@ -4,7 +4,7 @@
 //! Python runs signal handlers in the main thread only, but the kernel may interrupt any thread, and between
 //! the last look at what has arrived and the sleep there is always a gap. So the main thread sleeps on Python's
 //! wakeup descriptor (`signal.set_wakeup_fd`) as well, which is written to by whichever thread a signal
-//! interrupts. It is ours, the *bell*, for the length of a wait only: whoever had set one before (asyncio does)
+//! interrupts. It is ours, the *bell*, for the length of a wait only: the owner of an earlier one (asyncio)
 //! has it back afterwards, with what arrived.
 #![forbid(unsafe_code)]
 

@@ -158,7 +158,7 @@ impl<T> ForkMutex<T> {
         let fresh = (self.fresh)();
         // The old value is not dropped: half changed it cannot be, and of a whole one the descriptors may not be here. The
         // kernel copies the table of descriptors before the memory, and another thread may have opened one in between.
-        // SAFETY: the lock is held, and no other reference to the value is used any more: who had one is a thread of the
+        // SAFETY: the lock is held, and no other reference to the value is used any more: its user was a thread of the
         // parent.
         unsafe { ptr::write(self.value.get(), fresh) };
     }

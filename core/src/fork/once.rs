@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Values that are set once, without a lock: whoever is first wins, and nobody waits for anybody.
+//! Values that are set once, without a lock: the first thread wins, and nobody waits for anybody.
 
 use crate::sys;
 use std::cell::UnsafeCell;

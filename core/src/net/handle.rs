@@ -149,7 +149,7 @@ impl Handle {
         self.users.load(Ordering::SeqCst) & CLOSED != 0
     }
 
-    /// Closes; whoever waits gets `Closed`. Returns whether this call did it.
+    /// Closes; each waiter gets `Closed`. Returns whether this call did it.
     pub(crate) fn close(&self) -> bool {
         // Counting as a user keeps the descriptor open while it is shut down.
         let Ok(inside) = self.enter("close") else { return false };

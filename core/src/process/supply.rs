@@ -264,7 +264,7 @@ impl Supply {
     }
 
     /// Answers all requests that have arrived, and that nobody is there to take. One that comes after an answer is another
-    /// matter: whoever has had it may have mended what was wrong.
+    /// matter: the client that had it may have mended what was wrong.
     fn refuse_all(&mut self) {
         let mut reports = Vec::new();
         if self.children.idle() == 0 {

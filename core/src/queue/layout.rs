@@ -144,7 +144,7 @@ impl Side {
         let version = self.version.load(Ordering::Relaxed);
         let copy = if version & 1 == 0 { &self.copies[1] } else { &self.copies[0] };
         copy.store(next);
-        // A Dekker pair with `sleepers`: who goes to sleep sets that and looks at the version.
+        // A Dekker pair with `sleepers`: a waiter sets that before it sleeps, and looks at the version.
         self.version.store(version.wrapping_add(1), Ordering::SeqCst);
         keep_order();
     }
@@ -274,7 +274,7 @@ impl Head {
     /// Whether nothing comes any more to a queue that was empty at `version` of the put side: it is closed, and what was
     /// being put when it was is put.
     pub(super) fn is_over(&self, version: u64) -> Result<bool> {
-        // In this order: who takes the put side's lock from here on sees that it is closed.
+        // In this order: a producer that takes the put side's lock from here on sees that it is closed.
         Ok(self.is_closed() && self.put.lock.holder().is_none() && self.put.read()?.0 == version)
     }
 

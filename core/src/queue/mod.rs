@@ -158,7 +158,7 @@ impl Queue {
     /// `Invalid`: no such name is possible; `Os` (EEXIST: there is one of this name; EMFILE, ...), `NoMemory`.
     pub fn create(name: &str, options: QueueOptions) -> Result<Self> {
         const OPERATION: &str = "create queue";
-        // It grows as need be: whoever copies a file of such a length has a disk full of zeros.
+        // It grows as need be: a copy of a file of such a length would fill a disk with zeros.
         let queue = Self::over(name::nameable(name, HEAD + size_of_ring(0), OPERATION)?, OPERATION)?;
         queue.head()?.init(options);
         name::give(name, &queue.file, OPERATION)?;

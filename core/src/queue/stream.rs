@@ -175,8 +175,8 @@ impl Queue {
     /// Puts the items that are written before `after`. The put side's lock is held.
     pub(super) fn commit_put(&self, head: &Head, after: Commit) {
         head.put.commit(after);
-        // At once, before the lock is let go: who selects sleeps on if this process is killed in between, and whoever
-        // takes the lock over rings.
+        // At once, before the lock is released: a waiter that selects sleeps on if this process is killed in between,
+        // and the process that takes the lock over rings.
         self.ring_bell(head);
     }
 
@@ -367,7 +367,7 @@ impl Queue {
         head.get.commit(rest.start);
         let ring = rest.start.ring;
         if rest.left == 0 && ring == rest.end.ring && size_of_ring(ring) > KEPT {
-            // It is taken, whatever becomes of this: who takes the next item tries again.
+            // It is taken, whatever becomes of this: the consumer of the next item tries again.
             let _ = self.shrink(head, rest.start);
         }
     }

@@ -150,7 +150,7 @@ impl Control {
     }
 
     /// Marks the start of serving; it can be done once. Serving has ended when what this returns is dropped,
-    /// however serving was left: who waits for the end must not wait for ever.
+    /// however serving was left: a caller that waits for the end must not wait for ever.
     pub(crate) fn begin(self: &Arc<Self>) -> Result<Serving> {
         let mine = sys::generation() + 1;
         if self.serving.compare_exchange(0, mine, Ordering::SeqCst, Ordering::SeqCst).is_err() {

@@ -324,7 +324,7 @@ impl<H: MessageHandler> Events<H> {
             let peers = self.peers();
             let full = peers.len() >= self.options.max_connections;
             if full && self.options.overload == Overload::Block {
-                // Under the lock: whoever makes room next watches the listener again.
+                // Under the lock: the next thread to make room watches the listener again.
                 self.watch_listener(false);
                 return false;
             }

@@ -219,8 +219,8 @@ impl<T: Shared> Drop for Slot<T> {
             }
             shelf.free.push((Arc::downgrade(&self.segment), self.index));
         }
-        // The last one turns off the light: who else knows of the segment has a slot, or is the shelf. New ones come under
-        // the lock only.
+        // The last one turns off the light: each other user of the segment has a slot, or is the shelf. New ones come
+        // under the lock only.
         let is_current = shelf.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.segment));
         if Arc::strong_count(&self.segment) > 1 + usize::from(is_current) {
             return;

@@ -3,7 +3,7 @@
 //!
 //! # The word
 //! Its low half counts the meetings, its high half has a bit for each of the last 32: 1 for one that was broken. A
-//! meeting is over when the count has moved on, so who arrives for the next one need not wait until all have left
+//! meeting is over when the count has moved on, so a party of the next one need not wait until all have left
 //! the last.
 //!
 //! # Arriving

@@ -31,7 +31,7 @@ const LONGEST: Duration = Duration::from_secs(4);
 
 /// Nobody has checked yet.
 const NEVER: u64 = 0;
-/// The one that checked waits no more: whoever is awake is to check.
+/// The one that checked waits no more: a waiter that is awake is to check.
 const DESERTED: u64 = 1;
 
 fn nanos(span: Duration) -> u64 {

@@ -39,7 +39,7 @@ fn looks() -> u32 {
     if cfg!(loom) || sys::cores() == 1 { 0 } else { 200 }
 }
 
-/// A lock that takes no memory but its word, which starts as 0. It has no guard: who locks unlocks.
+/// A lock that takes no memory but its word, which starts as 0. It has no guard: the locker unlocks.
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub(crate) struct Mutex(AtomicU64);

@@ -20,8 +20,8 @@ const TICKET_SHIFT: u32 = 2;
 pub(super) struct Seat {
     /// The process that has it; 0 is nobody.
     owner: AtomicU64,
-    /// Ticket and phase; 0 is not waiting. Once notified, the ticket that the next waiter had at that time: who has an
-    /// older one waited when the notification came.
+    /// Ticket and phase; 0 is not waiting. Once notified, the ticket that the next waiter had at that time: one with an
+    /// older ticket waited when the notification came.
     state: AtomicU64,
 }
 

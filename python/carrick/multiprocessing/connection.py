@@ -175,7 +175,7 @@ class SocketListener(_standard.SocketListener):
             self._socket = socket.socket(fileno=_lift(self._socket.detach()))
         # Ends the waits of this process's threads when the listener is closed.
         self._carrick_waker = _carrick.Waker()
-        # Several processes may accept from one socket: who comes second must not wait inside accept.
+        # Several processes may accept from one socket: the second one must not wait inside accept.
         os.set_blocking(self._socket.fileno(), False)
 
     def accept(self) -> Connection:

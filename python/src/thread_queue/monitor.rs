@@ -3,8 +3,8 @@
 //! of both.
 //!
 //! Lines and holders are guarded by the queue's own small lock, which is taken while attached only, for a few
-//! instructions, and never while Python code runs or an object is dropped: who holds the interpreter never waits
-//! for it, and a fork, which is made while attached, never copies it locked.
+//! instructions, and never while Python code runs or an object is dropped: a thread that holds the interpreter never
+//! waits for it, and a fork, which is made while attached, never copies it locked.
 #![forbid(unsafe_code)]
 
 use crate::signals::{settle, times_detached, waiting};

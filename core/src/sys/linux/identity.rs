@@ -20,7 +20,7 @@ pub(crate) struct Identity {
 const ENDED_WELL: u32 = u32::MAX;
 
 /// This process's identity as one word; 0 is not known yet. A child made by fork starts with 0.
-// ORDER identity: whoever finds 0 works it out, always with the same result.
+// ORDER identity: a thread that finds 0 works it out, always with the same result.
 static ME: AtomicU64 = AtomicU64::new(0);
 
 /// In a child made by fork: it has another one.

@@ -221,7 +221,7 @@ pub(crate) fn reserve_descriptors(count: usize) {
     close_fd(lowest);
 }
 
-/// Ends both directions of a socket; whoever waits on it wakes. Errors mean there is nothing to end.
+/// Ends both directions of a socket; its waiters wake. Errors mean there is nothing to end.
 pub(crate) fn shutdown_both(fd: RawFd) {
     let _ = syscall!(shutdown(fd, libc::SHUT_RDWR));
 }

@@ -61,7 +61,7 @@ pub(crate) fn open_name(name: &str) -> io::Result<OwnedFd> {
     unsafe { own(fd) }
 }
 
-/// Takes the name away; who has the file keeps it.
+/// Takes the name away; a process that has the file keeps it.
 pub(crate) fn remove_name(name: &str) -> io::Result<()> {
     syscall!(unlink(path(name)?.as_ptr()))?;
     Ok(())
