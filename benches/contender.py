@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What runs against what: each contender measures itself once and returns one number.
+"""The contenders: each measures itself once and returns one number.
 
 Every measurement starts fresh processes and ends them, so nothing of one is left for the next.
 """
@@ -88,7 +88,7 @@ def running(command: Command) -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def number(command: Command) -> float:
-    """What a program prints."""
+    """The number that a program prints."""
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=True)
         return float(done.stdout)
@@ -107,7 +107,7 @@ def built(program: str, *arguments: object) -> Command:
 
 
 def against(server: Command, client: Callable[[str], Command]) -> float:
-    """What a client prints of a server, given the server's port."""
+    """The number that a client of a server prints, given the server's port."""
     with running(server) as (_, port):
         return number(client(port))
 
@@ -174,7 +174,7 @@ def digest(side: str, length: int, full: int) -> Callable[[Scale], float]:
 
 def _used(pid: int) -> int:
     """Nanoseconds that all threads of a process have had of the cores."""
-    # What clock_getcpuclockid(3) computes: the number of the clock of another process.
+    # As clock_getcpuclockid(3) computes it: the number of the clock of another process.
     return time.clock_gettime_ns(~pid << 3 | 2)
 
 

@@ -15,7 +15,7 @@ CHILDREN = (1, 30, 100, 300)
 
 @dataclass(frozen=True)
 class Curve:
-    """What a row of sizes measures."""
+    """The measurement of a row of sizes."""
 
     name: str
     title: str
@@ -36,7 +36,7 @@ class Curve:
 
 
 def point(name: str, size: int) -> str:
-    """What a contender is called."""
+    """The name of a contender."""
     return f"{name}, {size:,}"
 
 

@@ -19,7 +19,7 @@ Values = dict[str, list[float]]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a claim came to."""
+    """The result of a claim."""
 
     row: Row
     claim: Claim | Ceiling

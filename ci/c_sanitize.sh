@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 # The C tests under ASan with UBSan, under TSan and under valgrind.
 # usage: ci/c_sanitize.sh [asan] [tsan] [valgrind]    without a word: all of them
-# gcc instruments the tests, not the Rust library. What that shows: leaks and double frees of what crosses the face (the
+# gcc instruments the tests, not the Rust library. This shows leaks and double frees of what crosses the face (the
 # library allocates with malloc, which the sanitizers watch), the library's use of the tests' memory through the C
 # library's calls, and races between the tests' own threads. valgrind sees every instruction, the library's too.
 set -euo pipefail

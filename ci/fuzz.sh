@@ -10,7 +10,7 @@ targets=("$@")
 [ ${#targets[@]} -gt 0 ] || targets=(frame_decoder challenge answer address shared_memory c_calls)
 share=$((seconds / ${#targets[@]}))
 [ "$share" -gt 0 ] || share=1
-# What libFuzzer needs of the compiler; these passes are in stable LLVM, only their names are not in rustc's.
+# The compiler flags for libFuzzer; these passes are in stable LLVM, only their names are not in rustc's.
 export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1"

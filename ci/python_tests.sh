@@ -34,7 +34,7 @@ for minor, one in interpreters.one_per_minor(interpreters.discover()).items():
     if one.version >= (3, 11) and minor != sys.argv[1]:
         print(one.executable)
 EOF
-# Three at a time: a suite waits more than it computes. What each prints comes whole.
+# Three at a time: a suite waits more than it computes. The output of each comes whole.
 logs=()
 run() {
     while [ "$(jobs -rp | wc -l)" -ge 3 ]; do

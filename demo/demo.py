@@ -72,13 +72,13 @@ def serving(command: list[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 def first_line(process: subprocess.Popen[str]) -> str:
-    """What a server says when it can be connected to."""
+    """The line of a server that says it can be connected to."""
     assert process.stdout is not None
     return process.stdout.readline().strip()
 
 
 def output(command: list[str]) -> str:
-    """What a client prints, or what became of it."""
+    """The output of a client, or its failure."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=WATCHDOG, check=False)
     except subprocess.TimeoutExpired:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* The C end of the demo. What its arguments mean and what it prints is said in demo/README.md. */
+/* The C end of the demo. demo/README.md says what its arguments mean and what it prints. */
 #include <carrick.h>
 
 #include <stdio.h>

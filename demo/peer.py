@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The Python end of the demo, on carrick. What its arguments mean and what it prints is said in demo/README.md."""
+"""The Python end of the demo, on carrick. demo/README.md says what its arguments mean and what it prints."""
 
 from __future__ import annotations
 

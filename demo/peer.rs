@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The Rust end of the demo. What its arguments mean and what it prints is said in demo/README.md.
+//! The Rust end of the demo. demo/README.md says what its arguments mean and what it prints.
 #![expect(clippy::print_stdout, reason = "what it prints is what it is for")]
 
 use carrick::auth::{AuthOptions, Role, Scheme, authenticate};

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """A client of the demo that knows nothing of carrick, for any CPython from 3.8 on: the standard library only.
 
-What its arguments mean and what it prints is said in demo/README.md.
+demo/README.md says what its arguments mean and what it prints.
 """
 
 import hmac

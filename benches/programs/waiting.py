@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What waiting costs. Arguments: SIDE idle|one KIND WAITERS COUNT.
+"""The cost of waiting. Arguments: SIDE idle|one KIND WAITERS COUNT.
 
 So many processes wait for one object: a Lock, an RLock, a Semaphore, a Condition, an Event, a Barrier, or an item of a
 Queue. Prints the processor time of all of them, in milliseconds a second, over COUNT tenths of a second in which
@@ -25,7 +25,7 @@ SHORTLY = 1e-6
 
 
 def make() -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """What a waiter does, and what one more does."""
+    """The call of a waiter, and that of one more."""
     if kind in ("Lock", "RLock", "Semaphore"):
         thing = getattr(multiprocessing, kind)()
         thing.acquire()

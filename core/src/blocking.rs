@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a thread of a server does before it goes to sleep in the middle of a job: it lets another one take
-//! the server's work over.
+//! A thread of a server that is about to sleep in the middle of a job lets another one take the server's work over.
 //!
 //! Every wait of this crate announces itself here, so handlers that use carrick's sockets need not care.
 #![forbid(unsafe_code)]
@@ -15,7 +14,7 @@ pub(crate) trait Relief: Send + Sync {
 }
 
 thread_local! {
-    /// Whose worker this thread is.
+    /// The crew of which this thread is a worker.
     static CREW: RefCell<Option<Arc<dyn Relief>>> = const { RefCell::new(None) };
     /// The ticket of the job that this thread runs with the lead in its hands; 0 is none.
     static TICKET: Cell<u64> = const { Cell::new(0) };

@@ -12,7 +12,7 @@ use std::io;
 
 macro_rules! error_kinds {
     ($($(#[$doc:meta])* $variant:ident = $code:literal, $name:literal, $text:literal, $errno:expr, $python:literal;)+) => {
-        /// What went wrong, as a stable word a program can match on.
+        /// The kind of a failure, as a stable word a program can match on.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[non_exhaustive]
         pub enum Kind {
@@ -239,7 +239,7 @@ impl Error {
         self.0.subject.as_deref()
     }
 
-    /// What went wrong.
+    /// The kind of the failure.
     #[must_use]
     pub fn kind(&self) -> Kind {
         self.0.kind

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What happens when a signal arrives during a wait.
+//! Signals that arrive during a wait.
 //!
 //! A wait that a signal interrupts asks the process's interrupt hook, then goes on against its deadline,
 //! or ends with [`Kind::Interrupted`]. Python's face installs a hook that runs
@@ -25,7 +25,7 @@ pub enum Verdict {
     Stop,
 }
 
-/// What a process does about signals that arrive while one of its threads waits. All of it runs in the thread
+/// The reaction of a process to signals that arrive while one of its threads waits. All of it runs in the thread
 /// that waits.
 pub trait Hook: Sync {
     /// A signal may have arrived.

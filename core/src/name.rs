@@ -5,11 +5,11 @@
 //! [`Lock`](crate::sync::Lock) and of the others makes one with a name, their `open` finds it. The name is that of a file
 //! in `/dev/shm` (`carrick.USER.NAME`), which only the user who made it may open. It is there, whole, from one
 //! instant to the next: a program that is killed while it creates leaves nothing. It stays until [`remove`], or until
-//! the machine starts again, whatever becomes of the program that made it; who has it open then keeps it.
+//! the machine starts again, whatever becomes of the program that made it; a process that has it open then keeps it.
 //!
 //! # Trust
-//! Whoever opens checks that the file is a plain one, this user's, and that nobody else may open it (see
-//! [`open`]). What is in it is checked as what comes with a descriptor is. Programs of the same user are
+//! A process that opens checks that the file is a plain one, this user's, and that nobody else may open it (see
+//! [`open`]). Its content is checked as that behind a descriptor is. Programs of the same user are
 //! trusted in one thing: one that shortens the file kills those who use it.
 //!
 //! # Example
@@ -73,7 +73,7 @@ pub fn open(name: &str) -> Result<OwnedFd> {
     Err(failed(&io::Error::from_raw_os_error(libc::EACCES), name, OPERATION, remedy))
 }
 
-/// Takes a name away. Who has what it was the name of keeps that, and another one of the name can be created.
+/// Takes a name away. A process that has the named object keeps it, and another one of the name can be created.
 ///
 /// # Errors
 /// `Invalid`: no such name is possible; `Os`: ENOENT, nothing has this name; ....

@@ -12,7 +12,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-// ORDER parker: every access is SeqCst; who unparks publishes what it did before, who wakes sees it.
+// ORDER parker: every access is SeqCst; the waker publishes what it did before, the woken thread sees it.
 /// Nobody sleeps and nobody has unparked.
 const IDLE: u32 = 0;
 /// An unpark that no sleep has used up yet.
@@ -97,7 +97,7 @@ impl Parker {
         }
     }
 
-    /// What to poll; `None` where there is no descriptor for it.
+    /// The wake to poll; `None` where there is no descriptor for it.
     fn wake(&self) -> Option<&Wake> {
         let me = std::process::id();
         if self.wake.get().is_none() {

@@ -190,7 +190,7 @@ fn a_peer_that_hangs_up_has_failed_to_authenticate() {
         if role == Role::Client {
             gone.send(b"#CHALLENGE#{sha256}0123456789012345678901234567890123456789", soon()).unwrap();
         }
-        // What it was sent must not come back as a reset.
+        // The bytes sent to it must not come back as a reset.
         gone.transport().shutdown(carrick::Shutdown::Write).unwrap();
         let text = failed(authenticate(&left, role, &AuthOptions::new(b"key")));
         assert!(text.contains("closed"), "{text}");

@@ -22,11 +22,11 @@ const NEVER: Deadline = Deadline::NEVER;
 const PLAIN: StartOptions = StartOptions { daemon: false, channel: false };
 const CHANNEL: StartOptions = StartOptions { daemon: false, channel: true };
 
-/// What a program executes that says x, waits for a line and ends with 5.
+/// A script that says x, waits for a line and ends with 5.
 const SAYS_AND_ENDS: &str = "printf x; read line; exit 5";
-/// What a program executes that says x and goes on for ever.
+/// A script that says x and goes on for ever.
 const SAYS_AND_STAYS: &str = "printf x; exec sleep 1000";
-/// What a program executes that says the number of a child of its own, and leaves it behind.
+/// A script that says the number of a child of its own, and leaves it behind.
 const LEAVES_A_CHILD: &str = "sleep 1000 & echo $!";
 
 /// Longer than it takes to notice that a holder has died.

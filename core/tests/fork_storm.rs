@@ -18,7 +18,7 @@ use support::{Test, soon};
 /// Seconds after which a child that waits is killed.
 const PATIENCE: u32 = 30;
 
-/// What parent and children have together.
+/// The objects that parent and children share.
 struct Stage {
     queue: Queue,
     lock: Lock,
@@ -143,7 +143,7 @@ fn call_the_server(stage: &Stage) {
 
 fn hmac(stage: &Stage) {
     mac(Digest::Sha256, b"key", b"message").unwrap();
-    // Whoever reads it in the parent does not in a child; there the turn is free.
+    // The parent's reader does not exist in a child; there the turn is free.
     let _ = stage.read.buffered();
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What bad input and bad peers get: the documented answer, for themselves only. After each attack the server
+//! Bad input and bad peers get the documented answer, for themselves only. After each attack the server
 //! serves a good client, and at the end of each test nothing is left open.
 #![expect(clippy::unwrap_used, reason = "what fails here is a failed test")]
 
@@ -24,7 +24,7 @@ fn is_cut_off(stream: &Stream) {
     assert!(received.is_empty(), "the server sent {received:?}");
 }
 
-/// What comes until the server ends this connection.
+/// The bytes that come until the server ends this connection.
 #[track_caller]
 fn drained(stream: &Stream) -> Vec<u8> {
     let (mut all, mut buf) = (Vec::new(), [0; 4096]);
@@ -229,7 +229,7 @@ fn a_slow_loris_in_the_handshake_is_cut_off_and_holds_up_nobody() {
     }
 }
 
-/// What a fake client does after it has received the challenge.
+/// The behaviour of a fake client after it has received the challenge.
 type Fake<'a> = &'a dyn Fn(&Connection, &[u8]);
 
 /// Runs each of these against servers that ask for a key; none gets in.

@@ -3,7 +3,7 @@
 //! out of order, and nothing is lost but what a killed consumer had in its hands. So are parents that have their fork
 //! servers and children use it, and of those nothing is left.
 //!
-//! What happens is written to a file that all append to. `CARRICK_SOAK` is how long to go on, in seconds (5).
+//! All append their events to one file. `CARRICK_SOAK` is how long to go on, in seconds (5).
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what fails here is a failed test")]
 
 mod support;
@@ -48,7 +48,7 @@ fn log(log: &mut File, consumer: u64, item_: &[u8]) {
     log.write_all(&[consumer, producer, number, 0].map(u64::to_le_bytes).concat()).unwrap();
 }
 
-/// What a child does: everything but its end is up to it.
+/// The work of a child: everything but its end is up to it.
 #[test]
 #[ignore = "a part of the other test, which starts it"]
 fn role() {
@@ -97,7 +97,7 @@ fn play(role: u8, me: u64, queue: OwnedFd, mut entries: File, put: &File) {
     }
 }
 
-/// What a child of a parent's fork server does.
+/// The work of a child of a parent's fork server.
 fn task(task: Task) -> i32 {
     let [queue, entries, put] = <[OwnedFd; 3]>::try_from(task.descriptors).unwrap();
     play(task.body[0], word(&task.body, 1), queue, entries.into(), &put.into());
@@ -106,7 +106,7 @@ fn task(task: Task) -> i32 {
 
 /// Numbers for the children of one parent.
 const CHILDREN: u64 = 512;
-/// What a parent counts: servers and children that it killed, and consumers that it started.
+/// The counts of a parent: servers and children that it killed, and consumers that it started.
 const COUNTS: u64 = 3;
 
 /// A parent: it has a fork server, and a producer and a consumer as daemons, and kills them at random instants.

@@ -2,7 +2,7 @@
 //! Processes that share locks, semaphores, conditions, events and barriers are killed at random instants: nobody
 //! hangs, a lock never has two holders, and what is left can be used.
 //!
-//! What they work on is a file of words, the *board*. `CARRICK_SOAK` is how long to go on, in seconds (5).
+//! They work on a file of words, the *board*. `CARRICK_SOAK` is how long to go on, in seconds (5).
 #![expect(clippy::unwrap_used, clippy::panic, reason = "what fails here is a failed test")]
 
 mod support;
@@ -77,7 +77,7 @@ impl Stage {
         }
     }
 
-    /// What another process needs for [`attach`](Self::attach).
+    /// The variables that another process needs for [`attach`](Self::attach).
     fn variables(&self) -> Vec<(&'static str, String)> {
         let told = |place: Place<'_>| format!("{} {}", place.slot, path_of(&place.fd));
         vec![
@@ -193,7 +193,7 @@ impl Stage {
     }
 }
 
-/// What a child does: everything but its end is up to it.
+/// The work of a child: everything but its end is up to it.
 #[test]
 #[ignore = "a part of the other tests, which start it"]
 fn role() {

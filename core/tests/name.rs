@@ -32,7 +32,7 @@ impl Name {
         format!("/dev/shm/carrick.{}.{}", unsafe { libc::geteuid() }, self.0)
     }
 
-    /// What the directory has whose name begins with this one.
+    /// The number of files in the directory whose name contains this one.
     fn files(&self) -> usize {
         let names = fs::read_dir("/dev/shm").unwrap().map(|entry| entry.unwrap().file_name());
         names.filter(|name| name.to_string_lossy().contains(&self.0)).count()
@@ -259,7 +259,7 @@ fn a_file_of_another_kind_or_cut_short_is_refused() {
     );
     invalid(Event::open(&queue), &format!("the name '{}' is of something of another kind", queue.0));
     invalid(Event::open(&lock), "; open it as what it was created as, or choose another name");
-    // What has no name is not said to have one.
+    // An object without a name is not said to have one.
     let event = Event::new().unwrap();
     let error = Lock::attach(event.place().fd, event.place().slot).unwrap_err();
     assert!(!error.to_string().contains("name"), "{error}");

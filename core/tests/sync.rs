@@ -235,7 +235,7 @@ fn an_event_wakes_all_and_stays_set() {
         waiter
     });
     event.set();
-    // Who was waiting has seen it, though it is cleared before it gets to look.
+    // Each waiter has seen it, though it is cleared before the waiter gets to look.
     event.clear();
     for waiter in waiters {
         waiter.join().unwrap().unwrap();

@@ -66,7 +66,7 @@ impl Child {
     }
 }
 
-/// What waiters for a condition share.
+/// The objects that waiters for a condition share.
 #[derive(Clone)]
 struct Shared {
     lock: Arc<Lock>,

@@ -146,7 +146,7 @@ fn bad(name: &str, format: Format, encoded: &[u8], outcome: &str) {
         receiving(format, encoded, step, |c| {
             let error = c.recv(soon()).unwrap_err();
             assert_eq!(error.kind(), wanted, "{name}: {error}");
-            // What was wrong stays wrong: nothing is skipped over.
+            // The error stays: nothing is skipped over.
             assert_eq!(c.recv(soon()).unwrap_err().kind(), wanted, "{name}");
         });
     }
@@ -190,7 +190,7 @@ fn challenges_are_answered_as_cpython_answers_them() {
                 other => panic!("{name}: unknown outcome {other}"),
             }
         }
-        // What an old peer answers is for tests that play one.
+        // The answers of an old peer are for tests that play one.
         ("answer", [_, "legacy", _, _, "ok" | "refused" | "too-long", _]) => {}
         // The challenge cannot be chosen from outside: auth/challenge.rs tests these.
         ("verify", [_, "legacy" | "modern", _, _, _, "welcome" | "refused" | "too-long"]) => {}

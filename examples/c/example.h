@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What all the examples need: a way to say that a call failed, and three clients for the servers. */
+/* Parts that all the examples need: a way to say that a call failed, and three clients for the servers. */
 #ifndef CARRICK_EXAMPLE_H
 #define CARRICK_EXAMPLE_H
 

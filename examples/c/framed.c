@@ -23,7 +23,7 @@ static void with_frames(carrick_stream *client, carrick_stream *server)
     carrick_connection *sender = NULL, *receiver = NULL;
     carrick_format format;
     CHECK(carrick_format_init(&format));
-    format.kind = CARRICK_FORMAT_COURSE; /* what Python's struct.pack('i', n) writes */
+    format.kind = CARRICK_FORMAT_COURSE; /* as Python's struct.pack('i', n) writes it */
     CHECK(carrick_connection_new(client, &format, &sender));
     CHECK(carrick_connection_new(server, &format, &receiver));
     for (int i = 0; i < 4; i++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What the examples with processes need: to start one and wait for it, and queues of text. What processes share is made
- * before they are started. */
+/* Parts that the examples with processes need: to start one and wait for it, and queues of text. Objects that processes
+ * share are made before they are started. */
 #ifndef CARRICK_EXAMPLE_PROCESS_H
 #define CARRICK_EXAMPLE_PROCESS_H
 

@@ -102,7 +102,7 @@ static void terminate(void)
     carrick_event_free(never);
 }
 
-/* Who reads, counts and writes must hold the lock. */
+/* A process that reads, counts and writes must hold the lock. */
 static int32_t buy(const uint8_t *argument, size_t len, const carrick_connection *channel)
 {
     char text[16] = "";

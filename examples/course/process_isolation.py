@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# What a process changes is changed in its own memory only. No part of this is kept from the children, so they must be
+# A process changes its own memory only. No part of this is kept from the children, so they must be
 # made by fork.
 # Start methods: fork.
 from carrick.multiprocessing import Process

@@ -48,7 +48,7 @@ def forget():
 
 
 def buy(lock, tickets):
-    with lock:  # who reads, counts and writes must hold it
+    with lock:  # held to read, count and write
         left = int(os.pread(tickets, 8, 0))
         if left > 0:
             os.pwrite(tickets, b"%d" % (left - 1), 0)

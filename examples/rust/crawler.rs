@@ -65,7 +65,7 @@ fn fetch(url: &str) -> Result<String> {
     text_from(&server, "")
 }
 
-/// What lies between the two marks, and what comes behind.
+/// The text between the two marks, and the text behind them.
 fn between<'a>(text: &'a str, left: &str, right: &str) -> Option<(&'a str, &'a str)> {
     text.split_once(left)?.1.split_once(right)
 }

@@ -7,7 +7,7 @@ mod clients;
 use carrick::{Deadline, Kind, ListenOptions, Listener, Result};
 use std::thread;
 
-/// What the call gave, or None where it would have had to wait.
+/// The result of the call, or None where it would have had to wait.
 fn if_ready<T>(outcome: Result<T>) -> Result<Option<T>> {
     match outcome {
         Ok(value) => Ok(Some(value)),

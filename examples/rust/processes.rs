@@ -93,7 +93,7 @@ fn tickets_with_a_lock() -> Result<()> {
     let tickets = options.open(std::env::temp_dir()).map_err(wrong)?;
     tickets.write_all_at(b"3", 0).map_err(wrong)?;
     let lock = Lock::new()?;
-    // Who reads, counts and writes must hold the lock.
+    // A process that reads, counts and writes must hold the lock.
     let buy = |tickets: &File| {
         let _guard = lock.lock(NEVER)?;
         let mut left = [0];

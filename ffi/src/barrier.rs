@@ -61,8 +61,8 @@ pub unsafe extern "C" fn carrick_barrier_attach(
     make(out_barrier, "out_barrier", OPERATION, || Barrier::attach(lend(fd, OPERATION)?, slot))
 }
 
-/// What another process needs for carrick_barrier_attach: a descriptor, BORROWED until the barrier is freed, to be inherited or
-/// sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+/// The place of the barrier for carrick_barrier_attach in another process: a descriptor, BORROWED until the barrier is
+/// freed, to be inherited or sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
 /// Codes: E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_barrier_place(

@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
-/// What is kept of the last failure of a thread.
+/// The record of the last failure of a thread.
 pub(crate) struct LastError {
     pub(crate) text: String,
     pub(crate) errno: i32,
@@ -19,7 +19,7 @@ thread_local! {
     static LAST: RefCell<LastError> = const { RefCell::new(LastError { text: String::new(), errno: 0 }) };
 }
 
-/// What this thread remembers; `None` when the thread is ending.
+/// Calls `body` with this thread's last failure; `None` when the thread is ending.
 pub(crate) fn with_last<T>(body: impl FnOnce(&LastError) -> T) -> Option<T> {
     LAST.try_with(|last| last.try_borrow().ok().map(|last| body(&last))).ok().flatten()
 }

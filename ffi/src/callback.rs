@@ -94,7 +94,7 @@ pub(crate) struct UserData {
     dropped: AtomicBool,
 }
 
-// SAFETY: the header says on which threads handlers run; who passes the pointer answers for its use there.
+// SAFETY: the header says on which threads handlers run; the caller that passes the pointer answers for its use there.
 unsafe impl Send for UserData {}
 // SAFETY: as above.
 unsafe impl Sync for UserData {}
@@ -106,8 +106,8 @@ impl UserData {
         Self { pointer, drop, server, dropped: AtomicBool::new(false) }
     }
 
-    /// What the end of serving means for the pointer: unless a handler is still inside, it is let go at once. A
-    /// thread that is ending may keep the handler itself for a moment longer.
+    /// Releases the pointer at the end of serving, unless a handler is still inside. A thread that is ending may keep
+    /// the handler itself for a moment longer.
     pub(crate) fn after(&self, served: Result<()>) -> Result<()> {
         if !served.as_ref().is_err_and(|error| error.kind() == Kind::Timeout) {
             self.let_go();

@@ -57,8 +57,9 @@ pub unsafe extern "C" fn carrick_condition_attach(
     make(out_condition, "out_condition", OPERATION, || Condition::attach(lend(fd, OPERATION)?, slot))
 }
 
-/// What another process needs for carrick_condition_attach: a descriptor, BORROWED until the condition is freed, to be inherited or
-/// sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+/// The place of the condition for carrick_condition_attach in another process: a descriptor, BORROWED until the
+/// condition is freed, to be inherited or sent over a Unix socket, and a number. Many share a descriptor. It is
+/// close-on-exec.
 /// Codes: E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_condition_place(

@@ -22,7 +22,7 @@ pub struct carrick_connection {
 }
 opaque!(carrick_connection => Connection<Stream>, b"ck-conne");
 
-/// What Python's multiprocessing.connection speaks.
+/// The format of Python's multiprocessing.connection.
 pub const CARRICK_FORMAT_MULTIPROCESSING: i32 = 0;
 /// struct.pack('i', n): 4 bytes in this machine's order, signed.
 pub const CARRICK_FORMAT_COURSE: i32 = 1;

@@ -56,8 +56,8 @@ pub unsafe extern "C" fn carrick_event_attach(
     make(out_event, "out_event", OPERATION, || Event::attach(lend(fd, OPERATION)?, slot))
 }
 
-/// What another process needs for carrick_event_attach: a descriptor, BORROWED until the event is freed, to be inherited or
-/// sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+/// The place of the event for carrick_event_attach in another process: a descriptor, BORROWED until the event is
+/// freed, to be inherited or sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
 /// Codes: E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_event_place(

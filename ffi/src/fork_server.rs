@@ -45,7 +45,7 @@ pub unsafe extern "C" fn carrick_fork_server_free(fork_server: *mut carrick_fork
 /// The exit code of a child that could not begin.
 const FAILED: i32 = 101;
 
-/// What goes to the server: the function's address, which is the same there, and the numbers of the descriptors.
+/// The request to the server: the function's address, which is the same there, and the numbers of the descriptors.
 pub(crate) struct Body<'a> {
     pub(crate) function: Function,
     pub(crate) argument: &'a [u8],

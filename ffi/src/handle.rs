@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// An opaque C type and the Rust value behind it.
 pub(crate) trait Castable {
-    /// What the handle holds.
+    /// The type of the value that the handle holds.
     type Rust;
     /// The name of the C type, for messages.
     const NAME: &'static str;

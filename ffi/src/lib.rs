@@ -39,6 +39,6 @@ pub mod server_options;
 pub mod session;
 pub mod stream;
 
-/// What is small can be had when memory has run out: an error, first of all.
+/// Small blocks are available when memory has run out: for an error, first of all.
 #[global_allocator]
 static ALLOCATOR: carrick::Reserve = carrick::Reserve;

@@ -18,7 +18,7 @@ pub enum AnyLock {
     Recursive(RLock),
 }
 
-/// A lock for threads and processes. Who waits for one whose holder has died gets it within 100 ms, with E_OWNER_DIED. A
+/// A lock for threads and processes. A waiter for one whose holder has died gets it within 100 ms, with E_OWNER_DIED. A
 /// child made by fork may go on using it; another program attaches to it. Thread word: ANY; a recursive one is released
 /// by the thread that took it.
 pub struct carrick_lock {
@@ -31,7 +31,7 @@ pub const CARRICK_ON_OWNER_DEATH_TAKE_OVER: i32 = 0;
 /// Wait on: somebody else will release the lock.
 pub const CARRICK_ON_OWNER_DEATH_WAIT: i32 = 1;
 
-/// What kind of lock, and what this handle's waits do. Fill it with carrick_lock_options_init.
+/// The kind of lock, and the policy of this handle's waits. Fill it with carrick_lock_options_init.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct carrick_lock_options {
@@ -143,8 +143,8 @@ pub unsafe extern "C" fn carrick_lock_attach(
     })
 }
 
-/// What another process needs for carrick_lock_attach: a descriptor, BORROWED until the lock is freed, to be inherited or
-/// sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+/// The place of the lock for carrick_lock_attach in another process: a descriptor, BORROWED until the lock is
+/// freed, to be inherited or sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
 /// Codes: E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_lock_place(
@@ -204,7 +204,7 @@ pub unsafe extern "C" fn carrick_lock_is_locked(
 }
 
 /// The number of the process that holds the lock, at this moment, or 0 if nobody does. A holder that has died holds it
-/// still: who asks the kernel about the number may find no such process, or another one that has it now.
+/// still: the kernel may know no process of that number, or another one that has it now.
 /// Codes: E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_lock_holder(lock: *const carrick_lock, out_pid: *mut i32) -> carrick_status {

@@ -26,7 +26,7 @@ pub unsafe extern "C" fn carrick_name_open(
     })
 }
 
-/// Takes a name away. Who has what it was the name of keeps that, and the name can be given again. Names that nobody
+/// Takes a name away. A process that has the named object keeps it, and the name can be given again. Names that nobody
 /// takes away stay until the machine starts again.
 /// Codes: E_INVALID (no such name is possible), E_OS (ENOENT: nothing has this name; ...), E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]

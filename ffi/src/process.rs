@@ -35,10 +35,11 @@ pub struct carrick_process {
 }
 opaque!(carrick_process => Process, b"ck-proce");
 
-/// What a process runs; returns its exit code, of which the lower eight bits count. Which thread: the only one of a
-/// process of its own. Concurrent: no. May it block: yes. Forbidden: where the program has threads, whatever needs a lock that another
-/// thread may have held when the process was started (carrick_process_start). Lifetime: argument and channel until it
-/// returns; channel is NULL unless the options asked for one. Calling exit in it runs the parent's exit handlers.
+/// The function that a process runs; returns its exit code, of which the lower eight bits count. Which thread: the only
+/// one of a process of its own. Concurrent: no. May it block: yes. Forbidden: where the program has threads, whatever
+/// needs a lock that another thread may have held when the process was started (carrick_process_start). Lifetime:
+/// argument and channel until it returns; channel is NULL unless the options asked for one. Calling exit in it runs the
+/// parent's exit handlers.
 pub type carrick_process_fn = Option<
     unsafe extern "C" fn(argument: *const u8, argument_len: usize, channel: *const carrick_connection) -> i32,
 >;
@@ -59,7 +60,7 @@ pub struct carrick_descriptor {
 pub struct carrick_process_options {
     /// The size of this struct, set by _init.
     pub struct_size: usize,
-    /// The kernel kills it when this process ends, however it does: 0 or 1 (0). What holds it is a descriptor: a process
+    /// The kernel kills it when this process ends, however it does: 0 or 1 (0). A descriptor holds it: a process
     /// that closes all descriptors it finds is held no longer.
     pub daemon: i32,
     /// A channel of frames between the two: 0 or 1 (0). A function has it as an argument, a program by
@@ -87,7 +88,7 @@ pub struct carrick_process_options {
     /// Its environment, for carrick_process_spawn: texts "NAME=value" and NULL behind the last; BORROWED for the call,
     /// may be NULL (this process's).
     pub environment: *const *const c_char,
-    /// Who forks, for carrick_process_start: BORROWED for the call, may be NULL (this process).
+    /// The server that forks, for carrick_process_start: BORROWED for the call, may be NULL (this process).
     pub server: *const carrick_fork_server,
 }
 

@@ -67,8 +67,9 @@ pub unsafe extern "C" fn carrick_semaphore_attach(
     make(out_semaphore, "out_semaphore", OPERATION, || Semaphore::attach(lend(fd, OPERATION)?, slot))
 }
 
-/// What another process needs for carrick_semaphore_attach: a descriptor, BORROWED until the semaphore is freed, to be inherited or
-/// sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+/// The place of the semaphore for carrick_semaphore_attach in another process: a descriptor, BORROWED until the
+/// semaphore is freed, to be inherited or sent over a Unix socket, and a number. Many share a descriptor. It is
+/// close-on-exec.
 /// Codes: E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn carrick_semaphore_place(

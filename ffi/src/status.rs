@@ -149,7 +149,7 @@ pub extern "C" fn carrick_status_text(status: i32) -> *const c_char {
     text.as_ptr().cast()
 }
 
-/// What went wrong in the last failing call of this thread, with the values involved; empty before any. It
+/// The cause of the last failing call of this thread, with the values involved; empty before any. It
 /// holds no byte of a key. Writes text without a final zero.
 /// Codes: E_BUFFER (out_len has the length needed), E_NULL. ANY thread. Since 0.1.
 #[unsafe(no_mangle)]

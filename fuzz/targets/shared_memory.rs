@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What other processes may write to memory that is shared, and when: to the head and the ring of a queue, and to
+//! Writes of other processes to shared memory, at any time: to the head and the ring of a queue, and to
 //! slots. Every operation ends with a result: no crash, no wait past its deadline, no memory of a size that only the
 //! nonsense asks for.
 #![no_main]

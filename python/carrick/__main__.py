@@ -139,7 +139,7 @@ def _main_module(names: dict[str, Any]) -> ModuleType:
 
 
 def _run_as_main(name: str, alter_argv: bool = True) -> None:
-    """What ``python -m`` calls: it reports in python's words what cannot be run."""
+    """The function that ``python -m`` calls: it reports in python's words what cannot be run."""
     _main_module({})
     runpy._run_module_as_main(name, alter_argv)  # type: ignore[attr-defined]
 

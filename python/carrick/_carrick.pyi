@@ -99,7 +99,7 @@ class HMAC:
     ) -> None: ...
     def _init_old(self, key: bytes | bytearray, msg: Buffer | None, digestmod: _DigestMod) -> None: ...
     def __copy__(self) -> Self:
-        """What copy.copy makes: an object with the same attributes that shares the message."""
+        """The result of copy.copy: an object with the same attributes that shares the message."""
     def update(self, msg: Buffer) -> None:
         """Add ``msg`` to the message.
 
@@ -332,7 +332,7 @@ class Request:
 
     @property
     def body(self) -> bytes:
-        """What the client sent."""
+        """The bytes that the client sent."""
     @property
     def peer(self) -> Any:
         """Where the client is, as ``socket`` writes addresses."""
@@ -342,7 +342,7 @@ class Request:
     def reply(self, body: Buffer) -> None:
         """Send a frame back; a handler may reply several times, or not at all.
 
-        Arguments: ``body`` is bytes-like. What is not raises TypeError when the handler has returned, and ends
+        Arguments: ``body`` is bytes-like. Any other raises TypeError when the handler has returned, and ends
         the connection like any exception of a handler.
         """
     def close(self) -> None:
@@ -439,7 +439,7 @@ def open_name(name: str) -> int:
 def remove_name(name: str) -> None:
     """Take a name away: another queue, lock or the like can have it.
 
-    Who has what it was the name of keeps that. Names that nobody takes away stay until the machine starts again.
+    A process that has the named object keeps it. Names that nobody takes away stay until the machine starts again.
     """
 
 # processes

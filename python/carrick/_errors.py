@@ -233,7 +233,7 @@ _OS_CLASSES: dict[type[builtins.OSError], type[Error]] = {
 _OS_CLASSES.pop(builtins.ConnectionError, None)
 
 _OWN = {Error, StateError, OwnerDiedError, WorkerDiedError, HandlerError, CorruptError}
-"""What the standard library has nothing for."""
+"""The classes without a counterpart in the standard library."""
 
 _STANDARD: dict[type[Error], type[BaseException]] = {
     BufferTooShort: context.BufferTooShort,

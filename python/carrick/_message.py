@@ -98,7 +98,7 @@ class MessageServer(_carrick.MessageServer):
             self._carrick_failure = error
 
     def shutdown(self, timeout: float | None = None) -> None:
-        """Stop serving. What has been begun may finish for up to ``timeout`` seconds, then it is cut off.
+        """Stop serving. Requests that have begun may finish for up to ``timeout`` seconds, then they are cut off.
 
         Raises TimeoutError when a handler does not return all the same, and what ended the serving of
         :meth:`start` if it was an error.

@@ -6,9 +6,9 @@ The package ``multiprocessing`` stays CPython's and its leaves are exchanged, ``
 ours. Modules that looked them up before are given ours too. Children made by fork inherit all this; those made by
 spawn and the fork server are started with the patch before anything else.
 
-What was imported before is exchanged at once, and all else when it is first imported: a finder before all others
-answers for the names of the standard modules. Who asks for the standard module itself, that is
-:mod:`carrick._standard`, finds it by the other finders, past :data:`sys.modules`.
+Modules imported before are exchanged at once, and all others when they are first imported: a finder before all others
+answers for the names of the standard modules. :mod:`carrick._standard`, which asks for the standard module itself,
+finds it by the other finders, past :data:`sys.modules`.
 
 Where the extension module cannot be loaded, as in a sub-interpreter or after an installation that went wrong, the
 finder answers for nothing, so that a program goes on with the standard modules; a warning says so once.
@@ -49,7 +49,7 @@ _DIGESTS = ("md5", "sha1", "sha256", "sha384", "sha512", "sha3_256", "sha3_384")
 """The digests that the core computes."""
 
 hmac_default: str | None = None
-"""What :func:`patch` was told."""
+"""The argument of :func:`patch`."""
 
 _finder: "_Finder | None" = None
 
@@ -88,7 +88,7 @@ def patch(*, hmac_default: str | None = None) -> None:
     before stay as they are: call it first. Calling it again does nothing.
 
     ``hmac_default`` names the digest that ``hmac.new(key, msg)`` means; None, as in the standard library, makes
-    it a TypeError. What names no digest is a ValueError here; to look up one that is not the core's imports hashlib.
+    it a TypeError. An unknown digest is a ValueError here; to look up one that is not the core's imports hashlib.
     """
     global _finder
     _check_digest(hmac_default)
@@ -156,7 +156,7 @@ class _Finder:
 
     def create_module(self, spec: "ModuleSpec") -> "ModuleType":
         ours = _exchange(spec.name)
-        # Whoever imports a module so gives it a new specification.
+        # An import by this loader gives the module a new specification.
         spec.loader_state = ours.__spec__
         return ours
 

@@ -57,7 +57,7 @@ _servers: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 class State:
-    """What a server knows of its own running in one process."""
+    """The state of a server's serving in one process."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -69,10 +69,10 @@ class State:
         """Held while a thread begins or ends to serve."""
         self.native: _carrick.StreamServer | None = None
         self.accepted: dict[int, tuple[Any, Any]] = {}
-        """What get_request is to return, by thread."""
+        """The next result of get_request, by thread."""
 
     def __reduce__(self) -> Any:
-        # Whoever has a copy of the server does not serve.
+        # A copy of the server does not serve.
         return State, ()
 
     def request(self) -> None:
@@ -455,7 +455,7 @@ class _Kept:
             del attributes[attribute]
         own = _carrick.thread_dict()
         if own:
-            # What the end of a thread does, on the versions of Python that keep thread-locals here. Others of the
+            # As at the end of a thread, on the versions of Python that keep thread-locals here. Others of the
             # dict's entries may be known elsewhere.
             for key in [key for key in own if isinstance(key, str) and key.startswith("thread.local.")]:
                 own.pop(key, None)

@@ -25,7 +25,7 @@ trans_5C = _standard.trans_5C
 trans_36 = _standard.trans_36
 
 _DEFAULT: str | None = _patch.hmac_default if _patch.is_patched() else "sha256"
-"""What two arguments mean; None refuses them, as the standard module does."""
+"""The digest that two arguments mean; None refuses them, as the standard module does."""
 
 
 def digest(key: Any, msg: Any, digest: Any) -> bytes:

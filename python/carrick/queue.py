@@ -72,7 +72,7 @@ _EVERYBODY = (1 << 63) - 1
 
 
 class _Condition(threading.Condition):
-    """A condition of a queue: who notifies it wakes those who wait in the queue's methods, too."""
+    """A condition of a queue: a notification wakes those who wait in the queue's methods, too."""
 
     def __init__(self, mutex: QueueMutex, side: int) -> None:
         super().__init__(mutex)  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ New class attributes of the servers, to be set on a subclass or an instance:
 ``max_threads``
     The most requests that a threading server handles at a time; None, as in the standard library, is no limit.
 ``overload``
-    What happens to a connection beyond it: "block" leaves it in the kernel's queue, "reject" closes it.
+    The treatment of a connection beyond it: "block" leaves it in the kernel's queue, "reject" closes it.
 ``request_timeout``
     Seconds that one read or write of a request may take, as by ``socket.settimeout``; None is for ever.
 ``ssl_context``, ``handshake_timeout``

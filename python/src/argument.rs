@@ -18,7 +18,7 @@ impl<'py> FromPyObject<'_, 'py> for Truth {
     }
 }
 
-/// What an argument that is no `T` is told, which cannot be represented or is of another type.
+/// The error for an argument that is no `T`: one that cannot be represented or is of another type.
 fn explained(value: &Bound<'_, PyAny>, error: PyErr, name: &str, remedy: &str) -> PyErr {
     let py = value.py();
     let told = || format!("{name} {value:?}; give {remedy}");

@@ -66,7 +66,7 @@ fn body(py: Python<'_>, connection: &Connection<Borrowed<'_>>, length: u64) -> P
             result.or_raise(py)?;
             return finish(py, body);
         }
-        // What had arrived is kept by the connection and comes first.
+        // The connection keeps the bytes that had arrived; they come first.
         body = BytesBody::new(py, length)?;
     }
     waiting(py, || connection.recv_body(u64::MAX, |_| Ok(&mut body), Deadline::NEVER)).or_raise(py)?;

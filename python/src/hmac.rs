@@ -131,7 +131,7 @@ pub(crate) fn new(
     let py = key.py();
     match digestmod {
         Some(digestmod) if digestmod.is_truthy()? => make(key, msg, Some(digestmod)),
-        // What two arguments mean is the Python module's to say, and carrick.patch() changes it.
+        // The Python module says what two arguments mean, and carrick.patch() changes it.
         _ => {
             let default = py.import("carrick.hmac")?.getattr("_DEFAULT")?;
             make(key, msg, Some(&default).filter(|d| !d.is_none()))
@@ -390,7 +390,7 @@ impl Hmac {
         self.ask(py, |mac| format!("hmac-{}", mac.digest()), |s| s.getattr("name")?.extract())
     }
 
-    /// What `copy.copy` makes: as with the standard class the two share a message, and have all attributes.
+    /// The result of `copy.copy`: as with the standard class the two share a message, and have all attributes.
     fn __copy__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let class: Bound<'py, PyType> = slf.get_type();

@@ -27,7 +27,7 @@ mod waker;
 
 use pyo3::prelude::*;
 
-/// What is small can be had when memory has run out: an error, first of all.
+/// Small blocks are available when memory has run out: for an error, first of all.
 #[global_allocator]
 static ALLOCATOR: carrick::Reserve = carrick::Reserve;
 

@@ -80,7 +80,7 @@ pub(crate) struct MessageServer {
     server: Mutex<Stage>,
 }
 
-/// What has become of the server; it can serve once.
+/// The stage of the server; it can serve once.
 enum Stage {
     Bound(server::MessageServer),
     Served,

@@ -16,7 +16,7 @@ pub(crate) fn open_name(py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<Raw
 
 /// Take a name away: another queue, lock or the like can have it.
 ///
-/// Who has what it was the name of keeps that. Names that nobody takes away stay until the machine starts again.
+/// A process that has the named object keeps it. Names that nobody takes away stay until the machine starts again.
 #[pyfunction]
 pub(crate) fn remove_name(py: Python<'_>, name: &Bound<'_, PyAny>) -> PyResult<()> {
     name::remove(&text(name, "name")?).or_raise(py)

@@ -44,7 +44,7 @@ fn patience(block: bool, timeout: Option<f64>) -> PyResult<Deadline> {
     if block { seconds(timeout) } else { Ok(Deadline::NOW) }
 }
 
-/// Who waits for room or for an item is told the same whether time is over or there was none.
+/// A caller that waits for room or for an item is told the same whether time is over or there was none.
 fn over(kind: Kind, operation: &'static str) -> impl Fn(Error) -> Error {
     move |error| if error.kind() == Kind::Timeout { Error::new(kind, operation) } else { error }
 }
@@ -89,7 +89,7 @@ fn bytes_of<'py>(py: Python<'py>, parts: &[&[u8]]) -> PyResult<Bound<'py, PyByte
     })
 }
 
-/// What is received while attached: an item, or the first bytes of one that is too large for that and stays.
+/// Data received while attached: an item, or the first bytes of one that is too large for that and stays.
 enum Arrival<'a> {
     Item(BytesBody),
     Start(&'a mut BytesBody),
@@ -147,7 +147,7 @@ enum Large {
     Other(BytesBody),
 }
 
-/// What a large item seems to be.
+/// The apparent type of a large item.
 #[derive(Clone, Copy)]
 enum Shape {
     Bytes,

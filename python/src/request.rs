@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 /// A request: what the client sent, and where answers go. Answers leave when the handler returns.
 #[pyclass(frozen, module = "carrick")]
 pub(crate) struct Request {
-    /// What the client sent, as bytes.
+    /// The bytes that the client sent.
     #[pyo3(get)]
     body: Py<PyBytes>,
     address: Address,

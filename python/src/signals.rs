@@ -4,7 +4,7 @@
 //! Python runs signal handlers in the main thread only, but the kernel may interrupt any thread, and between
 //! the last look at what has arrived and the sleep there is always a gap. So the main thread sleeps on Python's
 //! wakeup descriptor (`signal.set_wakeup_fd`) as well, which is written to by whichever thread a signal
-//! interrupts. It is ours, the *bell*, for the length of a wait only: whoever had set one before (asyncio does)
+//! interrupts. It is ours, the *bell*, for the length of a wait only: the owner of an earlier one (asyncio)
 //! has it back afterwards, with what arrived.
 #![forbid(unsafe_code)]
 
@@ -44,7 +44,7 @@ impl Bell {
 }
 
 thread_local! {
-    /// What a signal handler raised during a wait of this thread.
+    /// The exception of a signal handler during a wait of this thread.
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
     /// Whether this is Python's main thread, once it is known.
     static IS_MAIN: Cell<Option<bool>> = const { Cell::new(None) };
@@ -144,7 +144,7 @@ fn remove_bell(py: Python<'_>) {
     BEFORE.store(-1, Ordering::Relaxed);
 }
 
-/// Empties the bell. What it held goes on to whoever had set a wakeup descriptor before.
+/// Empties the bell. Its bytes go on to the wakeup descriptor that was set before.
 fn empty_bell() {
     BELL.with_borrow(|bell| {
         // A parent's bell is not the child's to empty.

@@ -2,8 +2,8 @@
 //! The quick paths of `carrick.socket.socket`.
 //!
 //! A method here tries once while still attached to the interpreter, or sends detached where others want the
-//! interpreter (`send_now`). What it cannot do, or what is unusual
-//! (flags, a non-blocking socket that has nothing), it leaves to the standard method by answering None.
+//! interpreter (`send_now`). It leaves what it cannot do, or what is unusual
+//! (flags, a non-blocking socket that has nothing), to the standard method by answering None.
 #![forbid(unsafe_code)]
 
 use crate::buffer::{View, bytes_with, lend, take};

@@ -37,7 +37,7 @@ fn slot_number(slot: &Bound<'_, PyAny>) -> PyResult<u32> {
     number(slot, "slot", u32::MAX.into())
 }
 
-/// What stands behind a `SemLock`.
+/// The primitive behind a `SemLock`.
 enum Inner {
     Lock(Lock),
     RLock(RLock),
@@ -54,7 +54,7 @@ enum Inner {
 pub(crate) struct SemLock {
     inner: Inner,
     kind: i32,
-    /// What is done about a lock from a dead holder: "warn", "raise" or "wait". A semaphore has none.
+    /// The policy for a lock from a dead holder: "warn", "raise" or "wait". A semaphore has none.
     on_owner_death: Option<String>,
 }
 
@@ -221,7 +221,7 @@ impl SemLock {
         Self::make(py, kind, on_owner_death, lock, rlock, || Semaphore::attach(memory, slot))
     }
 
-    /// What another process needs besides the place.
+    /// The state that another process needs besides the place.
     fn _state(&self) -> (i32, Option<&str>) {
         (self.kind, self.on_owner_death.as_deref())
     }
@@ -258,7 +258,7 @@ impl SemLock {
         self._place().1
     }
 
-    /// What `acquire` is where it has to wait or has more than a flag for an argument (see `quick`).
+    /// The `acquire` that has to wait or has more than a flag for an argument (see `quick`).
     #[pyo3(signature = (block=Truth(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
     fn acquire(&self, py: Python<'_>, block: Truth, timeout: Option<f64>) -> PyResult<bool> {
         if self.try_acquire() {
@@ -275,7 +275,7 @@ impl SemLock {
         }
     }
 
-    /// What `release` is where it fails.
+    /// The `release` that fails.
     fn _release(&self) -> PyResult<()> {
         if self.release_quickly() {
             return Ok(());

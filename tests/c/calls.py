@@ -76,7 +76,7 @@ NULLABLE = {
     "carrick_process_start.options", "carrick_process_spawn.options",
     "user_data", "drop_user_data",
 }  # fmt: skip
-# What a poisoned handle allows: closing it, and ending what it serves.
+# The calls that a poisoned handle allows: closing it, and ending what it serves.
 ON_POISONED = re.compile(r"_close$|^carrick_server_(abort|request_shutdown)$")
 
 

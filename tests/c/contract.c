@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What docs/c-api.md promises of handles, values, callbacks and fork. */
+/* The promises of docs/c-api.md on handles, values, callbacks and fork. */
 #define _GNU_SOURCE
 #include "subjects.h"
 

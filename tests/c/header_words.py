@@ -20,7 +20,7 @@ FIELD = re.compile(r"(?P<comment>\*/\s*)?^ {4}(?:const )?(?:struct )?\w+ \*?(?P<
 
 
 def faults(text):
-    """What is missing, one line each."""
+    """The missing parts, one line each."""
     functions = list(FUNCTION.finditer(text))
     bare = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
     declared = re.findall(r"^(?!typedef)\w[\w\s\*]*?(carrick_\w+)\(", bare, re.M)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What bad peers get from a message server of the C face: each is cut off, counted, and everyone else is served. */
+/* Bad peers of a message server of the C face: each is cut off, counted, and everyone else is served. */
 #define _GNU_SOURCE
 #include "harness.h"
 

@@ -65,7 +65,7 @@ static carrick_process *start(carrick_process_fn function, const char *argument,
     return process;
 }
 
-/* What holds for forks of this process and, with a server, for its. */
+/* The tests for forks of this process and, with a server, for its. */
 static void functions(const carrick_fork_server *server)
 {
     carrick_process_options options = defaults();
@@ -126,7 +126,7 @@ static void functions(const carrick_fork_server *server)
         CHECK(ended(many[i]) == -SIGTERM);
 }
 
-/* What is orphaned in this test becomes a child of it, and is waited for here. */
+/* Processes orphaned in this test become children of it, and are waited for here. */
 static void adopt_orphans(void)
 {
     CHECK(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0);
@@ -271,7 +271,7 @@ static void a_program_has_what_it_was_given(void)
     close(in[0]), close(in[1]), close(out[0]), close(out[1]);
 }
 
-/* What this program does when it is started as the child of the next test. */
+/* The work of this program when it is started as the child of the next test. */
 static int child_of_a_channel(void)
 {
     carrick_connection *channel = NULL, *again = NULL;

@@ -125,7 +125,7 @@ static void waits_for_locks_and_what_is_built_of_them_go_on(void)
     carrick_lock_free(lock);
 }
 
-/* What is sent has to wait soon. (valgrind looks at all of a buffer before each system call, and begins it again when a
+/* Makes a sender wait soon. (valgrind looks at all of a buffer before each system call, and begins it again when a
  * signal comes meanwhile: with megabytes it would never be done.) */
 static void make_send_buffer_small(const carrick_stream *stream)
 {

@@ -285,7 +285,7 @@ static void answers_to_challenges_agree_with_the_shared_vectors(void)
         size_t response_len = unhex(r.column[6], response);
         int ok = strcmp(r.column[5], "ok") == 0;
         size_t got_len = play_server(&e, &client, message, len + 4, got, sizeof got);
-        /* Whatever it answered, the exchange ended there. */
+        /* The exchange ended there, whatever it answered. */
         CHECK(client.status == CARRICK_E_AUTH_FAILED);
         if (ok) {
             CHECK(got_len == response_len + 4 && memcmp(got + 4, response, response_len) == 0);

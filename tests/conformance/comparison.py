@@ -34,7 +34,7 @@ class Difference:
 
 @dataclass
 class Verdict:
-    """What the comparison of one suite on one version found."""
+    """The result of the comparison of one suite on one version."""
 
     executed: int = 0
     baseline_executed: int = 0

@@ -63,7 +63,7 @@ class Script:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a script printed and how it ended."""
+    """The output of a script, and how it ended."""
 
     lines: tuple[str, ...]
     errors: str

@@ -2,7 +2,7 @@
 """The scripts of the course's network chapter give on carrick what they give on the standard library.
 
 Each runs as a program of its own: on the standard library, on carrick by its import lines, and unchanged after
-`carrick.patch`. A server prints its port, its client gets it as an argument. What the pair prints is compared.
+`carrick.patch`. A server prints its port, its client gets it as an argument. The output of the pair is compared.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a script printed and how it ended."""
+    """The output of a script, and how it ended."""
 
     output: str
     errors: str
@@ -122,7 +122,7 @@ def libraries(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Library]:
 
 @pytest.fixture(scope="module")
 def standard_pairs(libraries: dict[str, Library]) -> dict[str, tuple[Outcome, Outcome]]:
-    """What each pair gives on the standard library."""
+    """The outcome of each pair on the standard library."""
     standard = libraries["standard"]
     return {name: pair(name, standard, standard) for name in PAIRS}
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What is written of the examples is what they are."""
+"""The examples are as they are described."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ WAYS = [(name, method) for name, script in SCRIPTS.items() for method in script.
 
 @pytest.fixture(scope="module")
 def standard(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Outcome]:
-    """What each script gives on the standard library."""
+    """The outcome of each script on the standard library."""
     folder = tmp_path_factory.mktemp("standard")
     return {(name, method): processes.run(SCRIPTS[name], "standard", method, folder) for name, method in WAYS}
 

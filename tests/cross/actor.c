@@ -110,7 +110,7 @@ static void create(char **commands)
     carrick_queue_free(queues[1]);
 }
 
-/* What is meant by a name's end. */
+/* Writes the name of the object that the end `what` stands for. */
 static size_t named(char *name, const char *beginning, const char *what)
 {
     return (size_t)sprintf(name, "%s-%s", beginning, what);

@@ -80,7 +80,7 @@ def _candidates() -> Iterable[Path]:
 
 
 def probe(executable: str | os.PathLike[str]) -> Interpreter | None:
-    """What the interpreter says of itself, or None if it is no stock CPython of a version we test."""
+    """The interpreter by its own account, or None if it is no stock CPython of a version we test."""
     command = [executable, "-I", "-c", _PROBE]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)

@@ -43,7 +43,7 @@ class Peer:
 
 @dataclass
 class Cell:
-    """What one pair did: no fault means green."""
+    """The result of one pair: no fault means green."""
 
     right: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)

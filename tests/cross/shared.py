@@ -3,7 +3,7 @@
 
 Each combination is run twice: what the creator makes is handed on by descriptors, and by names.
 
-Arguments: the actors, each as NAME=COMMAND with its words apart by U+001F. What an actor obeys:
+Arguments: the actors, each as NAME=COMMAND with its words apart by U+001F. The commands of an actor:
 
 create P C H    makes two queues, a lock and an event and starts three actors, by their commands, in the roles
                 produce, consume and hold, each with eight numbers: two descriptors of the queue of items and of the
@@ -29,7 +29,7 @@ SECONDS = 60
 
 
 def cell(role: str, commands: "tuple[str, ...]") -> str:
-    """What is wrong with one combination."""
+    """The fault of one combination."""
     creator, *others = commands
     try:
         ended = subprocess.run(

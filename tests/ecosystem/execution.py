@@ -41,7 +41,7 @@ def _marked(mark: str) -> dict[int, str]:
 
 
 def _left_over(mark: str) -> list[str]:
-    """What processes are left after a while; they are ended."""
+    """The processes that are left after a while; they are ended."""
     limit = time.monotonic() + ENDING
     while (left := _marked(mark)) and time.monotonic() < limit:
         time.sleep(0.05)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What is run: test suites of other projects, and programs of theirs that tests of ours start, ask and stop."""
+"""The suites: test suites of other projects, and programs of theirs that tests of ours start, ask and stop."""
 
 from __future__ import annotations
 

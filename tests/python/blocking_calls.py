@@ -351,7 +351,7 @@ join_of("forkserver")
 """,
 }
 
-# What must hold where a handler's exception has ended the call: nothing was put or taken, and a condition's lock is held
+# Checks where a handler's exception has ended the call: nothing was put or taken, and a condition's lock is held
 # again. `elsewhere` is what a call on another thread returns.
 ELSEWHERE = """
 def elsewhere(call):

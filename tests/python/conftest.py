@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What holds for every test of the Python face: a watchdog, and nothing left behind."""
+"""The rules for every test of the Python face: a watchdog, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _stop_helpers() -> None:
 
 
 def _gone(leftovers: Callable[[], object]) -> object:
-    """What is left after a while; the kernel needs a moment to take away a thread that has been joined."""
+    """The leftovers after a while; the kernel needs a moment to take away a thread that has been joined."""
     limit = time.monotonic() + SETTLING
     while (left := leftovers()) and time.monotonic() < limit:
         gc.collect()
@@ -79,8 +79,8 @@ def _gone(leftovers: Callable[[], object]) -> object:
 
 @pytest.fixture(scope="session", autouse=True)
 def _first_ones() -> None:
-    """What is made once and kept: to hear of signals with in a wait, memory for the first shared value, what children
-    have as sys.stdin, and what daemons hang on.
+    """Make the objects that are made once and kept: for signals in a wait, memory for the first shared value, the
+    sys.stdin of children, and the lifeline of daemons.
     """
     multiprocessing.Value("q")
     left, right = connection.Pipe()

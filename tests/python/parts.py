@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What an object is made of, and whether any of that is the standard library's where it should be carrick's."""
+"""The parts of an object, and whether any of them is the standard library's where it should be carrick's."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What the processes of test_processes.py run: children by spawn and by the fork server import it."""
+"""The targets of the processes of test_processes.py: children by spawn and by the fork server import them."""
 
 from __future__ import annotations
 

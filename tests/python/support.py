@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What several tests need: vectors, servers on a thread, programs of their own, what nobody raises."""
+"""Parts that several tests need: vectors, servers on a thread, programs of their own, unraisable exceptions."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def serving(server: Any) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def unraisable() -> Iterator[list[Any]]:
-    """What could not be raised meanwhile: handed to sys.unraisablehook."""
+    """The exceptions that could not be raised meanwhile: handed to sys.unraisablehook."""
     caught: list[Any] = []
     hook, sys.unraisablehook = sys.unraisablehook, lambda args: caught.append(args.exc_value)
     try:
@@ -125,7 +125,7 @@ def unraisable() -> Iterator[list[Any]]:
 
 @contextlib.contextmanager
 def thread_errors() -> Iterator[list[Any]]:
-    """What threads did not catch meanwhile: handed to threading.excepthook."""
+    """The exceptions that threads did not catch meanwhile: handed to threading.excepthook."""
     caught: list[Any] = []
     hook, threading.excepthook = threading.excepthook, lambda args: caught.append(args.exc_value)
     try:

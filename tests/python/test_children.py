@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What a child finds, and what it leaves to be found: the main module, standard input, its process object."""
+"""The state that a child finds, and that it leaves to be found: main module, standard input, its process object."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_fork_reads_the_standard_input_of_its_parent_by_descriptor_and_path(
             place = 0 if {path!r} == "descriptor" else {path!r}
             with open(place, closefd=False if place == 0 else True) as file:
                 assert file.readline() == "first\\n"
-            # What it starts inherits it, too.
+            # A program that it starts inherits it, too.
             subprocess.run(["cat"], check=True)
 
         if __name__ == "__main__":
@@ -175,7 +175,7 @@ def test_the_fork_server_imports_the_main_module_once(tmp_path: Path) -> None:
 
 
 def outcome(source: str, folder: Path, *arguments: str) -> str:
-    """What a script prints whose main module its children can import; it must succeed and complain of nothing."""
+    """The output of a script whose main module its children can import; it must succeed and complain of nothing."""
     script = folder / "script.py"
     script.write_text(textwrap.dedent(source), "utf-8")
     done = python(folder, *arguments[:-1], str(script), arguments[-1])

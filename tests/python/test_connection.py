@@ -316,7 +316,7 @@ def test_min_digest_keeps_weaker_ones_out(monkeypatch: pytest.MonkeyPatch) -> No
     left, right = socket.socketpair()
     with connection.Connection(left.detach()) as ours, connection.Connection(right.detach()) as theirs:
         answering = Background(connection.answer_challenge, ours, KEY)
-        theirs.send_bytes(b"#CHALLENGE#" + bytes(range(20)))  # what Python 3.11 and older ask
+        theirs.send_bytes(b"#CHALLENGE#" + bytes(range(20)))  # as Python 3.11 and older ask
         assert isinstance(answering.error(), carrick.AuthenticationError)
         answering = Background(connection.answer_challenge, ours, KEY)
         theirs.send_bytes(b"#CHALLENGE#{sha256}" + bytes(range(40)))

@@ -99,7 +99,7 @@ class Loader:
         worker, _, batches = self._workers[n]
         worker.join()
         assert worker.exitcode == -signal.SIGKILL
-        # What it had put is there though it is dead.
+        # The items that it had put are there though it is dead.
         while not batches.empty():
             index, batch = batches.get()
             loaded[index] = batch

@@ -57,7 +57,7 @@ def test_a_program_that_is_no_relative_attaches_by_descriptors_from_a_unix_socke
                 descriptors = [*there.descriptors(), *back.descriptors(), memory]
                 socket.send_fds(asked, [str(slot).encode()], descriptors)
             there.put({"any": "object"})
-            # What both have is waited for here as ever.
+            # An object that both have is waited for here as ever.
             assert wait([back._reader], WAIT) == [back._reader]
             assert back.get() == [{"any": "object"}, "it is held"]
             lock.release()
@@ -101,7 +101,7 @@ def copy(memory: int) -> int:
 def check(file: int, places: list[int], attach: Callable[[], object]) -> None:
     """With the present version it is attached to, and with no other."""
     attach()
-    # What is attached to already is known, and its head is not looked at again.
+    # An object that is attached already is known, and its head is not looked at again.
     gc.collect()
     for place, step in itertools.product(places, (1, -1)):
         at = place + PLACE_OF_THE_VERSION

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What the documentation shows works: docstrings as doctests, and the Python blocks of README and docs/."""
+"""The code in the documentation works: docstrings as doctests, and the Python blocks of README and docs/."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ FLAGS = {
 
 
 def ends(folder: Path, flags: list[str], *arguments: str) -> dict[str, tuple[int, str, str]]:
-    """What becomes of a program on Python alone, on carrick, and with a patch of its own."""
+    """The end of a program on Python alone, on carrick, and with a patch of its own."""
     found = {}
     for how, options, more in (
         ("stock", [], []),

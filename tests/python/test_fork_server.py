@@ -171,7 +171,7 @@ os.register_at_fork(after_in_child=die)
 WAYS = {
     "exit": ("os._exit(7)", "exit code 7"),
     "kill": ("os.kill(os.getpid(), signal.SIGKILL)", "killed by signal 9"),
-    # What a child of the server does before it takes a request fails.
+    # A child of the server fails before it takes a request.
     "raise": (
         "import carrick.multiprocessing.forkserver as module; module._rehearse = lambda: 1 / 0",
         "ZeroDivisionError",

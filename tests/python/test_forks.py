@@ -218,7 +218,7 @@ class Server(socketserver.ThreadingTCPServer):
 
 
 class Everything:
-    """What a program does, each part again and again in threads of the parent and once in every child."""
+    """The work of a program, each part again and again in threads of the parent and once in every child."""
 
     def __init__(self, address: Any, messages: Any) -> None:
         self.address = address

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What the launchers of this Python do, ours do: docs/launchers.md has the list."""
+"""Our launchers do all that those of this Python do: docs/launchers.md has the list."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_child_shares_the_resource_tracker_of_its_parent(method: str, mode: st
         assert reused
         process.join()
         assert process.exitcode == 0
-        # What a child has made is there when it has ended, and nobody calls it leaked.
+        # A segment that a child has made is there when it has ended, and nobody calls it leaked.
         segment = shared_memory.SharedMemory(name)
         assert bytes(segment.buf[:5]) == b"hello"
         segment.close()

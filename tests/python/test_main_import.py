@@ -49,7 +49,7 @@ if sys.argv[1] == "forkserver":
 
 
 def ends(folder: Path, *arguments: str) -> list[tuple[int, str, str]]:
-    """What becomes of a program on Python alone, and on carrick."""
+    """The end of a program on Python alone, and on carrick."""
     return [
         (done.returncode, done.stdout, done.stderr)
         for options in ([], ["-m", "carrick"])

@@ -39,7 +39,7 @@ def refused(call, *args):
 
 # So that it is memory, and not descriptors, that runs out.
 resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-# What is imported when it is first used.
+# For the imports at the first use.
 multiprocessing.Queue(), multiprocessing.Lock(), multiprocessing.RLock(), multiprocessing.Semaphore()
 multiprocessing.Condition(), multiprocessing.Event(), multiprocessing.Barrier(2)
 threading.main_thread()
@@ -201,7 +201,7 @@ def test_bytes_that_are_too_long_for_the_short_way_are_pickled(monkeypatch: pyte
     q.put(long)
     assert dumped == [long]
     assert q.get() == short and q.get() == long
-    # What pickle writes of 4 GiB and more: a length of 8 bytes.
+    # As pickle writes 4 GiB and more: a length of 8 bytes.
     for item in (short, b"", bytes(3 << 20)):
         q._writer.send_bytes(b"\x80\x04\x8e" + len(item).to_bytes(8, "little") + item + b"\x94.")
         assert q.get() == item

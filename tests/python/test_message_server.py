@@ -315,7 +315,7 @@ def test_stats_count_what_was_done() -> None:
                 client.send_bytes(b"12345")
                 client.recv_bytes()
             assert server.stats()["active"] == 1
-    stats = server.stats()  # what is counted after an answer has left is counted by now
+    stats = server.stats()  # events after an answer has left are counted by now
     assert stats["connections"] == 1 and stats["active"] == 0
     assert stats["requests"] == 3
     assert stats["bytes_received"] == stats["bytes_sent"] == 27

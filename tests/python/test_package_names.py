@@ -69,7 +69,7 @@ SAME = {
     "set_executable",
     "set_start_method",
 }
-"""What makes nothing: it does what the standard library's does, to the same state."""
+"""The functions that make nothing: each does what the standard library's does, to the same state."""
 
 OTHERS = {"allow_connection_pickling", "set_forkserver_preload"}
 

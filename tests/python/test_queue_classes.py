@@ -159,7 +159,7 @@ else:
     import carrick.multiprocessing as multiprocessing
 
 class Spelled(pickle.Pickler):
-    # What dill does, in small: functions of no module are pickled.
+    # As dill, in small: functions of no module are pickled.
     def reducer_override(self, obj):
         return (eval, (obj.source,)) if hasattr(obj, "source") else NotImplemented
 

@@ -462,7 +462,7 @@ def test_memory_of_an_item_cannot_be_kept() -> None:
     q.put(b"second")
     with pytest.raises(BufferError, match="still in use after the call: have it return a copy"):
         q.get_in_place(memoryview)
-    # What was kept all the same is memory that is there as long as it is kept.
+    # Memory that was kept all the same is there as long as it is kept.
     kept: list[memoryview] = []
     with pytest.raises(BufferError):
         q.get_in_place(lambda view: kept.append(memoryview(view)))

@@ -63,7 +63,7 @@ CALLS: dict[str, Any] = {
 
 
 def outcome(module: Any, name: str, calls: tuple[str, ...]) -> list[str]:
-    """What each call of a sequence returns or raises."""
+    """The result or exception of each call of a sequence."""
     found = []
     server = getattr(module, name)(ADDRESS, Echo)
     try:
@@ -89,7 +89,7 @@ def test_calls_in_every_order_do_what_the_standard_ones_do(name: str) -> None:
 
 
 def expected(calls: tuple[str, ...]) -> list[str]:
-    """What the standard module says of such a sequence; see the test below."""
+    """The standard module's outcome of such a sequence; see the test below."""
     found, is_open = [], True
     for call in calls:
         if call in ("serve", "handle_request"):
@@ -282,7 +282,7 @@ def test_a_server_on_a_thread_that_is_no_daemon_serves_on_when_the_main_thread_h
         server = getattr(socketserver, kind)(("127.0.0.1", 0), Echo)
         threading.Thread(target=server.serve_forever, daemon=daemon).start()
         if daemon:
-            threading.Thread(target=done.wait).start()  # what the interpreter waits for
+            threading.Thread(target=done.wait).start()  # the interpreter waits for it
         print(server.server_address[1], flush=True)
         """
     for kind in STREAM:

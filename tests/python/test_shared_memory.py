@@ -25,7 +25,7 @@ EVERY_MODE = pytest.mark.parametrize("mode", ["explicit", "patch"])
 
 
 def ended(source: str, mode: str, *arguments: str) -> tuple[str, str]:
-    """What a process of its own writes, until its resource tracker has ended, too."""
+    """The output of a process of its own, until its resource tracker has ended, too."""
     done = subprocess.run(
         program(HEAD + source, mode, *arguments),
         env=environment(),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What can be handed to another process with the standard library can be with ours."""
+"""An object that can be handed to another process with the standard library can be with ours."""
 
 from __future__ import annotations
 

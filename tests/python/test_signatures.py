@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What is public in a drop-in has the names and the signatures of the standard library."""
+"""The public parts of a drop-in have the names and the signatures of the standard library."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MODULES = [
     (carrick.multiprocessing.connection, standard_connection),
 ]
 
-# What a signature has that the standard one has not, each with the reason.
+# Parameters that the standard signature has not, each with the reason.
 MORE_PARAMETERS = {
     "socketserver.*.shutdown": ("timeout", "a limit for the wait"),
     "socketserver.*.server_close": ("timeout", "a limit for the wait"),

@@ -272,7 +272,7 @@ def test_a_subclass_may_override_recv(pair: Pair) -> None:
 def both(
     left: socket.socket, right: socket.socket, left_key: Any, right_key: Any, **options: Any
 ) -> list[Any]:
-    """What both ends of a handshake raise, or None."""
+    """The exceptions of both ends of a handshake, or None."""
     serving = Background(lambda: left.authenticate(left_key, "server", **options))
     try:
         right.authenticate(right_key, "client", **options)

@@ -363,7 +363,7 @@ def test_no_increment_is_lost(method: str) -> None:
 
 
 class Refused(Exception):
-    """What a barrier's action raises."""
+    """The exception of a barrier's action."""
 
 
 def refuse() -> None:

@@ -463,7 +463,7 @@ def test_an_interrupted_getter_passes_its_item_on() -> None:
         pass
 
     def handler(*_):
-        # What is put here wakes the one who waited longest: the main thread, which is in this handler.
+        # An item put here wakes the one who waited longest: the main thread, which is in this handler.
         q.put("item")
         raise Stop
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What differs between releases of CPython is there, or is not, as in the standard library of the one that runs.
+"""Differences between releases of CPython are there, or are not, as in the standard library of the one that runs.
 
 docs/versions.md has the table, and names these tests.
 """
@@ -45,7 +45,7 @@ KINDS: dict[str, tuple[Any, ...]] = {
 
 
 def script(folder: Path, source: str, *arguments: str) -> str:
-    """What a script prints whose main module its children can import; it must complain of nothing."""
+    """The output of a script whose main module its children can import; it must complain of nothing."""
     path = folder / "script.py"
     path.write_text(textwrap.dedent(source), "utf-8")
     command = [sys.executable, str(path), *arguments]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What many waiters cost while nothing happens: how often the kernel has to run them, not how long that takes."""
+"""The cost of many waiters while nothing happens: how often the kernel has to run them, not how long that takes."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def text_of(file: str, lines: list[str]) -> str:
 
 
 def faults_in(lines: list[str]) -> list[str]:
-    """What is wrong with lines, whoever vouched for them."""
+    """The faults in lines, whoever vouched for them."""
     faults = [f"stock CPython disagrees with the case: {line}" for line in lines if "stock-says" in line]
     tags = {(row[1], row[2]): row[5] for row in map(str.split, lines) if row[0] == "mac"}
     faults += [f"{case} is not the published tag" for case, tag in PUBLISHED.items() if tags.get(case) != tag]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What a stock interpreter says of vectors: run by generate.py under each CPython from 3.8 on.
+"""The answers of a stock interpreter on vectors: run by generate.py under each CPython from 3.8 on.
 
 Standard input is a list of questions in JSON, standard output the list of answers. Bytes travel as hex. The
 questions are put to multiprocessing.connection itself; nothing of its logic is repeated here.
@@ -100,7 +100,7 @@ def verify(question: dict[str, str]) -> list[str]:
 
 
 def encode(question: dict[str, str]) -> str:
-    """What Connection.send_bytes writes for a body."""
+    """The bytes that Connection.send_bytes writes for a body."""
     ours, theirs = socket.socketpair()
     with ours, theirs, connection.Connection(os.dup(ours.fileno())) as sender:
         theirs.settimeout(ANSWER_LIMIT)
@@ -111,7 +111,7 @@ def encode(question: dict[str, str]) -> str:
 
 
 def header(question: dict[str, Any]) -> str:
-    """What Connection writes before a body of the given length."""
+    """The bytes that Connection writes before a body of the given length."""
     written: list[bytes] = []
 
     class Recorder(connection.Connection):
@@ -124,7 +124,7 @@ def header(question: dict[str, Any]) -> str:
 
 
 def decode(question: dict[str, Any]) -> list[str]:
-    """What Connection.recv_bytes makes of a stream: the bodies, and the outcome that ended it."""
+    """The result of Connection.recv_bytes on a stream: the bodies, and the outcome that ended it."""
     ours, theirs = socket.socketpair()
     with ours, theirs, connection.Connection(os.dup(theirs.fileno())) as receiver:
         theirs.close()

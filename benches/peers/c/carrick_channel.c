@@ -16,7 +16,7 @@ static int in_place;
 static uint8_t *body, *room;
 /* Several words at a time, as the compiler has it read them in Rust. */
 typedef uint64_t words __attribute__((vector_size(16)));
-/* What the receiver has read, so that it must. */
+/* The result of the receiver's reading, so that it must read. */
 static volatile words all;
 
 static void check(carrick_status status, const char *what) {

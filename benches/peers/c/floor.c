@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
 /*
- * What the bare system calls cost: the ground that no library gets under.
+ * The cost of the bare system calls: the floor that no library gets under.
  *
  *   floor roundtrip tcp|unix sleep|spin COUNT   microseconds per round trip of 64 bytes between two processes
  *   floor stream CHUNK BUFFER BYTES             megabytes per second through a Unix socket pair, CHUNK bytes a call

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR Apache-2.0 */
-/* What the programs here share: the frame of the benchmarks, and giving up. */
+/* Parts that the programs here share: the frame of the benchmarks, and giving up. */
 #ifndef BENCH_FRAME_H
 #define BENCH_FRAME_H
 

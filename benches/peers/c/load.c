@@ -97,7 +97,7 @@ static void framed(int connections, int depth, double seconds)
             uint32_t i = events[e].data.u32;
             ssize_t got = recv(fds[i], in, burst, 0);
             need(got > 0, "recv");
-            /* What arrives is one frame over and over; at[i] is how far into it the stream is. */
+            /* One frame arrives over and over; at[i] is how far into it the stream is. */
             size_t answers = 0, piece;
             for (size_t seen = 0; seen < (size_t)got; seen += piece) {
                 piece = FRAME - at[i] < (size_t)got - seen ? FRAME - at[i] : (size_t)got - seen;

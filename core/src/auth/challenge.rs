@@ -85,7 +85,7 @@ impl Policy {
     }
 }
 
-/// What to do next in an exchange.
+/// The next step of an exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Send this message, then wait for the next one.
@@ -120,7 +120,7 @@ fn with_prefix(digest: Digest, tag: &Tag) -> Vec<u8> {
 pub struct Challenge {
     key: Key,
     policy: Policy,
-    /// What the peer is to authenticate: everything behind the prefix.
+    /// The bytes that the peer is to authenticate: everything behind the prefix.
     payload: Vec<u8>,
 }
 

@@ -85,7 +85,7 @@ struct Guest {
     expires: Option<Instant>,
 }
 
-/// What a look at the guests and the listener came to.
+/// The result of a look at the guests and the listener.
 enum Turn {
     Through(Stream, Address),
     Refused(Error),

@@ -23,7 +23,7 @@ enum Awaits {
     Digest(Tag),
 }
 
-/// What became of the bytes that were fed in.
+/// The result of feeding bytes in.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fed {
     /// The message is not complete: it is so many bytes long, as far as can be told, never less than
@@ -81,7 +81,7 @@ impl Greeting {
 }
 
 impl Awaits {
-    /// What is awaited after this message; `None` when the handshake is over.
+    /// The next message to await after this one; `None` when the handshake is over.
     fn step(&self, message: &[u8], output: &mut Vec<u8>) -> Result<Option<Self>> {
         match self {
             Self::Response(challenge, answer) => match challenge.response(message)? {

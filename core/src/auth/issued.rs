@@ -5,7 +5,7 @@
 //! challenge that comes back is known by itself, and there is no table of challenges, which would need a lock that the
 //! child of a fork could find held. A child's challenges are not its parent's: the two may well talk to each other.
 //!
-//! The mark protects nobody's key. Who could forge it would have its own challenge refused.
+//! The mark protects nobody's key. A peer that could forge it would have its own challenge refused.
 #![forbid(unsafe_code)]
 
 use super::challenge::{Role, fill_random};
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 const MARK: usize = size_of::<u64>();
 
-/// What this process hashes with. Each word is set once; 0 is not yet.
+/// The secret with which this process hashes. Each word is set once; 0 is not yet.
 // ORDER issued: each thread goes by the value that was the first to be set, whoever set it.
 static SECRET: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 

@@ -5,7 +5,7 @@
 //! A peer without the key cannot get past the handshake, cannot learn the key from it, and cannot hold up
 //! anybody but itself (deadlines are the caller's, 10 s unless told otherwise). Digests are compared in
 //! constant time, keys are wiped when dropped, and whatever a peer did wrong it is told the same thing.
-//! What comes *after* the handshake is neither encrypted nor authenticated: whoever can change packets
+//! The data *after* the handshake is neither encrypted nor authenticated: an attacker that can change packets
 //! on the way can take the connection over. Use TLS, or a Unix socket, where that matters.
 //!
 //! # The exchanges

@@ -6,7 +6,7 @@
 //! So nothing in this library that belongs to the process, and nothing in an object that a child may use, is guarded by a
 //! plain lock. Each is one of three:
 //!
-//! 1. *lock-free*: whoever is first wins by one compare-exchange, and nobody waits;
+//! 1. *lock-free*: the first thread wins by one compare-exchange, and nobody waits;
 //! 2. *of this process*: a [`ForkMutex`], a [`ForkCounter`], or a value that the handler of forks puts right. There is one
 //!    handler (`sys/linux/fork.rs`), which is registered when the library is loaded and counts generations; the locks tell
 //!    by the generation that their holder was left behind;
@@ -49,7 +49,7 @@
 //! | locks, semaphores, conditions, barriers, queues in shared memory | - | 3: the holder is the parent, which lives and releases |
 //! | servers (`crew`, `message`, `peer`, `stream`) | their threads' work | 3: a child has none of the threads; it stops, closes and drops by `Control` |
 //! | Python: `Hmac` | a message that is added to | 2, and waited for detached |
-//! | Python: queues for threads | items and lines | 3: held while attached only; who waits or holds the mutex is told by `SURVIVOR` |
+//! | Python: queues for threads | items and lines | 3: held while attached only; `SURVIVOR` tells which waiters and holder of the mutex are left |
 //! | Python: `MessageServer`, `StreamServer`, `Job`, `Request` | - | 3: held while attached only, for some instructions |
 //! | C: `carrick_mac`, `carrick_server` | - | 3: one thread at a time has a mac; a child's calls of a server are refused |
 //!

@@ -134,8 +134,8 @@ impl<T> ForkMutex<T> {
             if is_ours && seen & HELD != 0 {
                 return None;
             }
-            // ORDER fork-mutex: Acquire here and Release in the guard's drop hand the value on. What a parent's threads
-            // wrote the fork has made visible.
+            // ORDER fork-mutex: Acquire here and Release in the guard's drop hand the value on. The fork has made the
+            // writes of a parent's threads visible.
             match self.word.compare_exchange_weak(seen, free | bits, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => {
                     let guard = ForkGuard { mutex: self, free, _value: PhantomData };
@@ -158,7 +158,7 @@ impl<T> ForkMutex<T> {
         let fresh = (self.fresh)();
         // The old value is not dropped: half changed it cannot be, and of a whole one the descriptors may not be here. The
         // kernel copies the table of descriptors before the memory, and another thread may have opened one in between.
-        // SAFETY: the lock is held, and no other reference to the value is used any more: who had one is a thread of the
+        // SAFETY: the lock is held, and no other reference to the value is used any more: its user was a thread of the
         // parent.
         unsafe { ptr::write(self.value.get(), fresh) };
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Values that are set once, without a lock: whoever is first wins, and nobody waits for anybody.
+//! Values that are set once, without a lock: the first thread wins, and nobody waits for anybody.
 
 use crate::sys;
 use std::cell::UnsafeCell;
@@ -91,7 +91,7 @@ impl<T: Copy> StaticOnce<T> {
         unsafe { *self.value.get() }
     }
 
-    /// What a thread leaves that is cut off in the middle of [`set`](Self::set).
+    /// Makes the state that a thread leaves that is cut off in the middle of [`set`](Self::set).
     #[cfg(test)]
     pub(crate) fn claim(&self) {
         self.claimed.store(sys::generation() + 1, Ordering::Relaxed);

@@ -56,7 +56,7 @@ impl Head {
     }
 }
 
-/// What the first bytes of a frame say.
+/// The state of a head after the first bytes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadProgress {
     /// The head is longer than what is there: it has at least this many bytes.
@@ -74,7 +74,7 @@ impl Format {
     /// The longest head of any format, in bytes.
     pub const HEAD_MAX: usize = 12;
 
-    /// What `multiprocessing.connection` speaks.
+    /// The format of `multiprocessing.connection`.
     pub const MULTIPROCESSING: Self =
         Self { width: 4, order: ByteOrder::Big, signed: true, escape: true, cap: DEFAULT_CAP };
 

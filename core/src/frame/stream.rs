@@ -88,7 +88,7 @@ struct Reader {
     have: usize,
     /// The length of the body, once the head is complete.
     body: Option<u64>,
-    /// What has arrived of a body whose receiver gave up.
+    /// The part that has arrived of a body whose receiver gave up.
     kept: Vec<u8>,
 }
 
@@ -128,7 +128,7 @@ impl<T: Transport> Connection<T> {
         Self { transport, format, reader: Turn::default(), writer: Turn::default() }
     }
 
-    /// What the frames travel over.
+    /// The transport over which the frames travel.
     pub fn transport(&self) -> &T {
         &self.transport
     }
@@ -384,7 +384,7 @@ impl Reader {
         body: &mut impl Body,
         deadline: Deadline,
     ) -> Result<()> {
-        // What the receiver had before is no part of the frame.
+        // The bytes that the receiver had before are no part of the frame.
         let before = body.written().len();
         let kept = std::mem::take(&mut self.kept);
         let mut left = length - copy_into(body, &kept, length)?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What frames travel over.
+//! The transport over which frames travel.
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Kind, Result};

@@ -31,7 +31,7 @@ use std::os::fd::{BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 const CLOSED: u64 = 1 << 31;
-/// What detaching counts as, so that the descriptor is not closed.
+/// The bit that marks a detached handle, so that the descriptor is not closed.
 const DETACHED: u64 = 1 << 30;
 
 /// The generation of this process, in the half of `users` where it stands.
@@ -44,7 +44,7 @@ fn counted(users: u64) -> u64 {
     if users >> 32 << 32 == mine() { users } else { mine() | (users & (CLOSED | DETACHED)) }
 }
 
-/// Who else may hold the file behind the descriptor.
+/// The other holders that the file behind the descriptor may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sharing {
     /// Made here; nobody else has it.
@@ -149,7 +149,7 @@ impl Handle {
         self.users.load(Ordering::SeqCst) & CLOSED != 0
     }
 
-    /// Closes; whoever waits gets `Closed`. Returns whether this call did it.
+    /// Closes; each waiter gets `Closed`. Returns whether this call did it.
     pub(crate) fn close(&self) -> bool {
         // Counting as a user keeps the descriptor open while it is shut down.
         let Ok(inside) = self.enter("close") else { return false };
@@ -232,7 +232,7 @@ impl Drop for Handle {
     }
 }
 
-/// What [`drive`] needs to know of the thing it waits for.
+/// The facts that [`drive`] needs about the thing it waits for.
 pub(crate) struct Waiter<'a, W, C> {
     pub(crate) fd: RawFd,
     pub(crate) spin: &'a Spin,

@@ -31,7 +31,7 @@ const WORTH: Duration = Duration::from_micros(200);
 /// Giving the core away and looking takes about a microsecond; after this long somebody else has had it.
 const CROWDED: Duration = Duration::from_micros(10);
 /// Looks at memory between two times that the core is given away, each twice as long after the one before as that was:
-/// about a microsecond. Who looks all the time slows down the one who is to write there.
+/// about a microsecond. A waiter that looks all the time slows down the one that is to write there.
 const LOOKS: u32 = 6;
 const CREDIT_MAX: i8 = 4;
 

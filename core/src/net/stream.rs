@@ -21,7 +21,7 @@ use std::time::Duration;
 /// Which directions of a stream to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// What is received from here on is the end of the stream.
+    /// This side receives the end of the stream from here on.
     Read,
     /// The peer receives the end of the stream.
     Write,
@@ -29,7 +29,7 @@ pub enum Shutdown {
     Both,
 }
 
-/// What kind of descriptor a stream runs over.
+/// The kind of descriptor over which a stream runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Medium {
     Tcp,

@@ -119,7 +119,7 @@ static ORPHANS: ForkMutex<Vec<Arc<ProcessHandle>>> = ForkMutex::per_process(Vec:
 
 /// Takes children that were dropped and have ended from the kernel's table.
 pub(super) fn reap_orphans() {
-    // Who has it does the same.
+    // The holder of the lock does the same.
     if let Some(mut orphans) = ORPHANS.try_lock() {
         orphans.retain(|orphan| matches!(orphan.reap(), Ok(None)));
         if orphans.is_empty() {

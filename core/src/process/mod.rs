@@ -18,8 +18,8 @@
 //!
 //! # Daemons
 //! [`StartOptions::daemon`] and [`Command::daemon`] make children that do not outlive their parent. A daemon may have
-//! children: its daemons end with it, others outlive it. The pieces: who calls [`hold_on`] with a descriptor of another
-//! process's [`lifeline`] is killed by the kernel when that process ends, however it does.
+//! children: its daemons end with it, others outlive it. The pieces: the kernel kills a process that called [`hold_on`]
+//! with a descriptor of another process's [`lifeline`] when that process ends, however it does.
 #![forbid(unsafe_code)]
 
 mod channel;

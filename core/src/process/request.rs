@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a client says to a fork server, and what it hears from it.
+//! The messages from a client to a fork server, and those back.
 //!
 //! A *request* is one message: one byte, the body and descriptors. The first descriptor is the writing end of a pipe,
 //! the *report*. The bits of the byte say what else there is:
@@ -38,10 +38,10 @@ const ASKING: &str = "ask a fork server";
 /// The longest text that goes into a report: with its number it is written at once.
 const LONGEST_TEXT: usize = libc::PIPE_BUF - 8;
 
-/// What a child of a fork server is to do.
+/// The task of a child of a fork server.
 #[derive(Debug)]
 pub struct Request {
-    /// What the client sent.
+    /// The bytes that the client sent.
     pub body: Vec<u8>,
     /// The client's descriptors, in its order, close-on-exec.
     pub descriptors: Vec<OwnedFd>,
@@ -254,7 +254,7 @@ fn write_report(report: &OwnedFd, bytes: &[u8]) -> io::Result<()> {
     loop {
         match sys::write_pipe(report.as_raw_fd(), &[IoSlice::new(bytes)], true) {
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            // What a report has always fits into a pipe; one that is full is not ours.
+            // The content of a report always fits into a pipe; one that is full is not ours.
             other => return other.map(|_| ()),
         }
     }

@@ -21,10 +21,10 @@ const PARTING: Duration = Duration::from_millis(200);
 const DAEMON: u8 = 1;
 const CHANNEL: u8 = 2;
 
-/// What a child of a [`ForkServer`] is to do.
+/// The task of a child of a [`ForkServer`].
 #[derive(Debug)]
 pub struct Task {
-    /// What [`ForkServer::start`] was given.
+    /// The bytes that [`ForkServer::start`] was given.
     pub body: Vec<u8>,
     /// The descriptors that it was given, close-on-exec.
     pub descriptors: Vec<OwnedFd>,

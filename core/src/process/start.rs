@@ -136,7 +136,7 @@ impl Command {
         self
     }
 
-    /// Has the kernel kill it when this process ends, however it does. What holds it is a descriptor: a program that closes
+    /// Has the kernel kill it when this process ends, however it does. A descriptor holds it: a program that closes
     /// all descriptors it finds is held no longer.
     #[must_use]
     pub fn daemon(mut self) -> Self {
@@ -260,14 +260,14 @@ fn blame(command: &std::process::Command, group: Option<i32>, error: &io::Error)
 /// How [`fork`] and a fork server start a process.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StartOptions {
-    /// The kernel kills it when this process ends, however it does. What holds it is a descriptor: a process that closes
+    /// The kernel kills it when this process ends, however it does. A descriptor holds it: a process that closes
     /// all descriptors it finds is held no longer.
     pub daemon: bool,
     /// There is a channel of frames between the two.
     pub channel: bool,
 }
 
-/// Runs a function in a fork of this process. What it returns is the exit code; after a panic that is 101.
+/// Runs a function in a fork of this process. Its return value is the exit code; after a panic that is 101.
 ///
 /// # Rules
 /// The child has a copy of this process's memory and descriptors, and of its threads only the one that called. A lock
@@ -297,7 +297,7 @@ pub fn fork(
     options: StartOptions,
     function: impl FnOnce(Option<Connection<Stream>>) -> i32,
 ) -> Result<Child> {
-    // What is in it now would be written twice.
+    // The content of the buffers would be written twice.
     flush();
     fork_with(options, |channel| run(|| function(channel)))
 }

@@ -89,7 +89,7 @@ impl Reason {
 /// high as it may be.
 pub struct Supply {
     requests: OwnedFd,
-    /// What children say to the server, and their end of it.
+    /// The server's end of the socket pair for the children's messages, and the children's end.
     heard: OwnedFd,
     saying: OwnedFd,
     keep: KeepChildren,
@@ -264,7 +264,7 @@ impl Supply {
     }
 
     /// Answers all requests that have arrived, and that nobody is there to take. One that comes after an answer is another
-    /// matter: whoever has had it may have mended what was wrong.
+    /// matter: the client that had it may have mended what was wrong.
     fn refuse_all(&mut self) {
         let mut reports = Vec::new();
         if self.children.idle() == 0 {
@@ -362,7 +362,7 @@ impl Supply {
             self.attended = Some((self.attended.map_or(soon, |(deadline, _)| deadline.min(soon)), first));
         }
         if !all.is_empty() {
-            // What they said before they ended has arrived by now.
+            // Their last messages have arrived by now.
             self.hear()?;
         }
         for (pid, code) in all {

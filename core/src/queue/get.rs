@@ -93,8 +93,8 @@ impl Queue {
     /// A program that it executes in its place would hold up the queue's consumers until it ends.
     ///
     /// # Errors
-    /// As [`get`](Self::get). What `read` calls to take from this queue, or to close it, fails with `Reentrant`: it would
-    /// wait for itself.
+    /// As [`get`](Self::get). A call in `read` that takes from this queue, or closes it, fails with `Reentrant`: it
+    /// would wait for itself.
     ///
     /// # Example
     /// ```
@@ -175,7 +175,7 @@ impl Queue {
         taken
     }
 
-    /// Who reads an item in place has the get side's lock, and would wait for itself.
+    /// A consumer that reads an item in place has the get side's lock, and would wait for itself.
     pub(super) fn refuse_reader(head: &Head, operation: &'static str) -> Result<()> {
         if head.reader.load(Ordering::Relaxed) == thread_mark() && head.get.lock.is_mine() {
             let detail = "called while this thread reads an item of the queue in place";

@@ -3,7 +3,7 @@
 //!
 //! # Commits
 //! Each side, put and get, has a [`Commit`]: where it is and how much has gone through. It is kept twice, and the
-//! low bit of `version` says which copy counts. Whoever holds the side's lock writes the other copy and then
+//! low bit of `version` says which copy counts. The holder of the side's lock writes the other copy and then
 //! stores `version + 1`: that one store is the whole change. A process that dies before it has changed nothing,
 //! one that dies after it everything, so there is nothing to repair.
 //!
@@ -36,7 +36,7 @@ pub(super) fn start_of_ring(ring: usize) -> u64 {
     HEAD + SMALLEST * ((1 << ring) - 1)
 }
 
-/// The length of a file with all rings. What is not used of it takes no memory.
+/// The length of a file with all rings. Its unused parts take no memory.
 pub(super) fn whole() -> u64 {
     start_of_ring(RINGS)
 }
@@ -144,7 +144,7 @@ impl Side {
         let version = self.version.load(Ordering::Relaxed);
         let copy = if version & 1 == 0 { &self.copies[1] } else { &self.copies[0] };
         copy.store(next);
-        // A Dekker pair with `sleepers`: who goes to sleep sets that and looks at the version.
+        // A Dekker pair with `sleepers`: a waiter sets that before it sleeps, and looks at the version.
         self.version.store(version.wrapping_add(1), Ordering::SeqCst);
         keep_order();
     }
@@ -159,7 +159,7 @@ impl Side {
         self.seen.store(other);
     }
 
-    /// What to sleep on until the next commit.
+    /// The word to sleep on until the next commit.
     pub(super) fn word(&self) -> &AtomicU64 {
         &self.version
     }
@@ -274,7 +274,7 @@ impl Head {
     /// Whether nothing comes any more to a queue that was empty at `version` of the put side: it is closed, and what was
     /// being put when it was is put.
     pub(super) fn is_over(&self, version: u64) -> Result<bool> {
-        // In this order: who takes the put side's lock from here on sees that it is closed.
+        // In this order: a producer that takes the put side's lock from here on sees that it is closed.
         Ok(self.is_closed() && self.put.lock.holder().is_none() && self.put.read()?.0 == version)
     }
 

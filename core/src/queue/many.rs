@@ -2,7 +2,7 @@
 //! Putting and taking several items at a time.
 //!
 //! # Batches
-//! What is written or copied under one hold of a side's lock is committed by one store, so it is put, or taken, as a
+//! Items written or copied under one hold of a side's lock are committed by one store, so they are put, or taken, as a
 //! whole. A batch ends where the memory of the next item would have to be waited for, and at [`BATCH`] bytes, because the
 //! others of that side wait meanwhile.
 #![forbid(unsafe_code)]
@@ -95,7 +95,7 @@ impl Queue {
             let body = body.as_ref();
             match self.write(head, end, &[IoSlice::new(body)], may_grow) {
                 Ok(Outcome::Put(after)) => end = after,
-                // What stands in the way of this one is met again by the next batch.
+                // The next batch meets the obstacle of this one again.
                 _ if put > 0 => break,
                 Ok(Outcome::Full(version)) => return Ok(Outcome::Full(version)),
                 Ok(Outcome::Crowded(version)) => return Ok(Outcome::Crowded(version)),
@@ -114,11 +114,11 @@ impl Queue {
     /// Takes what is in the queue, at most so many items, waiting until the deadline for the first one only.
     ///
     /// It does less work for each than [`get`](Self::get). Where other consumers take at the same time there may be fewer
-    /// than were in the queue. What it has taken is in this process's hands: if that is killed in it, either nothing has
+    /// than were in the queue. The items taken are in this process's hands: if that is killed in it, either nothing has
     /// been taken, or all that it would have returned may be gone. With `max_items` 0 it returns none, at once.
     ///
     /// # Errors
-    /// As [`get`](Self::get); then nothing was taken. What stands in the way of a later item (`NoMemory`, `Corrupt`) is the
+    /// As [`get`](Self::get); then nothing was taken. An obstacle to a later item (`NoMemory`, `Corrupt`) is the
     /// error of the next call.
     pub fn get_many(&self, max_items: usize, deadline: Deadline) -> Result<Vec<Vec<u8>>> {
         let mut items = Vec::new();
@@ -130,7 +130,7 @@ impl Queue {
         if items.is_empty() {
             first?;
         }
-        // What is put from here on is for the next call: a producer may be as quick as this one.
+        // Items put from here on are for the next call: a producer may be as quick as this one.
         let there = self.len().map_or(0, |left| usize::try_from(left).unwrap_or(usize::MAX));
         let most = max_items.min(items.len().saturating_add(there));
         let mut more = items.len() < most;

@@ -27,7 +27,7 @@
 //! without (`ring`).
 //!
 //! # Waiting
-//! Who finds nothing looks again for some microseconds and then sleeps on the other side's version. Each sleep
+//! A waiter looks again for some microseconds and then sleeps on the other side's version. Each sleep
 //! is bounded by `SLICE`, because the one sleeper that was woken for an item may be killed before it takes it.
 //!
 //! # Lock order
@@ -62,7 +62,7 @@ use std::time::Duration;
 use stream::{Outcome, is_full};
 use wait::{Waiting, for_the_lock};
 
-/// What a producer waits at the most before it has a queue take more memory than a good deal.
+/// The longest wait of a producer before it has a queue take memory beyond the high-water mark.
 const GRACE: Duration = Duration::from_millis(5);
 
 const PUT: &str = "put";
@@ -82,8 +82,8 @@ pub struct QueueOptions {
 /// A queue of messages for threads and processes: first in, first out, any number of producers and consumers.
 ///
 /// All calls may be made from any thread. A child made by fork has the queue, too; another program gets it by its
-/// descriptor ([`as_fd`](AsFd::as_fd), [`attach`](Self::attach)). What a process had not taken when it was killed
-/// is there for the others.
+/// descriptor ([`as_fd`](AsFd::as_fd), [`attach`](Self::attach)). Items that a process had not taken when it was killed
+/// are there for the others.
 ///
 /// # Example
 /// ```
@@ -158,7 +158,7 @@ impl Queue {
     /// `Invalid`: no such name is possible; `Os` (EEXIST: there is one of this name; EMFILE, ...), `NoMemory`.
     pub fn create(name: &str, options: QueueOptions) -> Result<Self> {
         const OPERATION: &str = "create queue";
-        // It grows as need be: whoever copies a file of such a length has a disk full of zeros.
+        // It grows as need be: a copy of a file of such a length would fill a disk with zeros.
         let queue = Self::over(name::nameable(name, HEAD + size_of_ring(0), OPERATION)?, OPERATION)?;
         queue.head()?.init(options);
         name::give(name, &queue.file, OPERATION)?;
@@ -393,7 +393,7 @@ impl Queue {
             && self.is_empty()?
         {
             bell.clear();
-            // What was put before that has rung in vain, and so has the end.
+            // An item put before that has rung in vain, and so has the end.
             if !self.is_empty()? || head.is_closed() {
                 bell.set();
             }

@@ -63,7 +63,7 @@ impl<'a> Ring<'a> {
             Memory::Mapped(mapping) => {
                 let from = NonNull::from(bytes).cast();
                 // SAFETY: the spot has room for them; the caller holds the put side's lock, so nobody who keeps the
-                // rules uses these bytes. Whoever breaks them gets torn bytes and nothing worse.
+                // rules uses these bytes. A process that breaks them gets torn bytes and nothing worse.
                 unsafe { self.spot(mapping, place).copy_from_nonoverlapping(from, bytes.len()) };
                 Ok(())
             }

@@ -26,7 +26,7 @@ const RESTART: u64 = u64::MAX;
 /// and memory that they read some time ago is quicker to write to.
 const LARGE: u64 = 64 << 10;
 
-/// What became of an attempt to put. The versions are of the get side, to wait on.
+/// The result of an attempt to put. The versions are of the get side, to wait on.
 pub(super) enum Outcome<T> {
     Put(T),
     /// The queue has as many items or bytes as it may have.
@@ -35,7 +35,7 @@ pub(super) enum Outcome<T> {
     Crowded(u64),
 }
 
-/// What stands in the way of taking an item.
+/// The obstacle to taking an item.
 pub(super) enum Blocked {
     /// The other side has to get on from this version.
     At(u64),
@@ -48,7 +48,7 @@ impl From<Error> for Blocked {
     }
 }
 
-/// What a body of this length takes in a ring; `None` where no ring is large enough.
+/// The bytes that a body of this length takes in a ring; `None` where no ring is large enough.
 fn record(length: u64) -> Option<u64> {
     Some(length.checked_next_multiple_of(WORD)?.checked_add(WORD)?)
         .filter(|bytes| *bytes <= size_of_ring(RINGS - 1))
@@ -172,11 +172,11 @@ impl Queue {
         })
     }
 
-    /// What is written before `after` is put. The put side's lock is held.
+    /// Puts the items that are written before `after`. The put side's lock is held.
     pub(super) fn commit_put(&self, head: &Head, after: Commit) {
         head.put.commit(after);
-        // At once, before the lock is let go: who selects sleeps on if this process is killed in between, and whoever
-        // takes the lock over rings.
+        // At once, before the lock is released: a waiter that selects sleeps on if this process is killed in between,
+        // and the process that takes the lock over rings.
         self.ring_bell(head);
     }
 
@@ -194,8 +194,8 @@ impl Queue {
         let need = record(length).ok_or_else(too_large)?;
         let size = size_of_ring(end.ring);
         let (mut version, mut start) = (0, head.put.seen()?);
-        // What a producer had seen that died in the middle of [`shrink`](Self::shrink) is of another ring, and may make no
-        // sense in this one.
+        // The start seen by a producer that died in the middle of [`shrink`](Self::shrink) is of another ring, and may
+        // make no sense in this one.
         let fits = |start| free(start, end, size).is_ok_and(|free| need <= free);
         if is_full(head, length, start, end)? || !fits(start) {
             (version, start) = head.get.read()?;
@@ -367,7 +367,7 @@ impl Queue {
         head.get.commit(rest.start);
         let ring = rest.start.ring;
         if rest.left == 0 && ring == rest.end.ring && size_of_ring(ring) > KEPT {
-            // It is taken, whatever becomes of this: who takes the next item tries again.
+            // It is taken, whatever becomes of this: the consumer of the next item tries again.
             let _ = self.shrink(head, rest.start);
         }
     }
@@ -394,7 +394,7 @@ impl Queue {
             return Ok(());
         }
         head.set_exit(end.ring, end.place, 0);
-        // What producers have seen of an earlier stream through that ring is over.
+        // The start that producers have seen of an earlier stream through that ring is obsolete.
         head.put.see(Commit { ring: 0, place: 0, ..start });
         head.put.commit(Commit { ring: 0, place: 0, ..end });
         drop(held);

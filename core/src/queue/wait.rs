@@ -73,7 +73,7 @@ impl<'a> Waiting<'a> {
         }
         let (look, _) = self.look.get_or_insert_with(|| (Look::seldom(&side.waiters), side));
         sleep(side.word(), version, look.left(), operation, deadline)?;
-        // What there is to see is the caller's to see.
+        // The caller looks for itself.
         let _ = look.is_due();
         Ok(())
     }

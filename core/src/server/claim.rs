@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Who handles the events of a descriptor that several threads hear of.
+//! Claims: one thread at a time handles the events of a descriptor that several threads hear of.
 //!
 //! A claim is idle, running or again. A thread that gets an event takes an idle claim and works; an event for a
 //! running one only marks it *again*, and whoever lets go of it then has the event reported anew. So one thread

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// What a server does with a connection it has no room for.
+/// The treatment of a connection for which a server has no room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Overload {
     /// Leaves it in the kernel's queue until there is room.
@@ -24,7 +24,7 @@ pub enum Overload {
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)+) => {
-        /// What a server has done since it was made.
+        /// Counts of a server's work since it was made.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct Stats {
@@ -150,7 +150,7 @@ impl Control {
     }
 
     /// Marks the start of serving; it can be done once. Serving has ended when what this returns is dropped,
-    /// however serving was left: who waits for the end must not wait for ever.
+    /// however serving was left: a caller that waits for the end must not wait for ever.
     pub(crate) fn begin(self: &Arc<Self>) -> Result<Serving> {
         let mine = sys::generation() + 1;
         if self.serving.compare_exchange(0, mine, Ordering::SeqCst, Ordering::SeqCst).is_err() {
@@ -278,7 +278,7 @@ impl ServerHandle {
         self.control.stopping()
     }
 
-    /// What the server has done so far.
+    /// The counts of the server's work so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.control.counters.read()

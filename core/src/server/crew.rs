@@ -43,7 +43,7 @@ const QUICK: Duration = Duration::from_micros(500);
 /// From this score on the lead is handed over before each job.
 const EAGER: i32 = 16;
 
-/// What the leader finds.
+/// The result of the leader's wait.
 pub(crate) enum Next<J> {
     Job(J),
     /// Nothing to hand out this time; ask again.
@@ -54,7 +54,7 @@ pub(crate) enum Next<J> {
 /// Where jobs come from, and how they are done.
 pub(crate) trait Source: Send + Sync + 'static {
     type Job: Send;
-    /// What one thread keeps from job to job.
+    /// The state that one thread keeps from job to job.
     type Worker: Default;
 
     /// Waits for the next job; only the leader calls it.
@@ -307,7 +307,7 @@ impl<S: Source> Crew<S> {
         drop(worker);
         let (roster, left) = (Arc::clone(&self.roster), Arc::clone(&self.left));
         let monitor = self.monitor.get().cloned();
-        // Who waits for the crew to end finds its descriptors closed and its handler dropped.
+        // A caller that waits for the crew to end finds its descriptors closed and its handler dropped.
         drop(self);
         roster.lock().unwrap_or_else(PoisonError::into_inner).workers -= 1;
         left.notify_all();

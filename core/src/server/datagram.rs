@@ -30,7 +30,7 @@ pub trait DatagramHandler: Send + Sync + 'static {
     /// Handles one datagram; `Some` is sent back to where it came from.
     ///
     /// # Errors
-    /// Whatever it likes; it is counted as a failure.
+    /// Any error; it is counted as a failure.
     fn handle(&self, data: &[u8], peer: &Address) -> Result<Option<Vec<u8>>>;
 }
 

@@ -44,7 +44,7 @@ pub struct MessageOptions {
     pub auth: Option<AuthOptions>,
     /// The most connections at a time.
     pub max_connections: usize,
-    /// What happens to connections beyond them.
+    /// The treatment of connections beyond them.
     pub overload: Overload,
     /// How long a request may take from its first byte to its last. `None` is for ever.
     pub request_timeout: Option<Duration>,
@@ -80,11 +80,11 @@ pub trait MessageHandler: Send + Sync + 'static {
     /// Handles one request. It may take its time: others are served meanwhile.
     ///
     /// # Errors
-    /// Whatever it likes; it is counted as a failure.
+    /// Any error; it is counted as a failure.
     fn handle(&self, request: &mut Request<'_>) -> Result<()>;
 
-    /// Runs `requests`, which handles all that one read of a connection brought, one after the other. What a
-    /// thread has to set up for its handlers can be set up here, once for all of them.
+    /// Runs `requests`, which handles all that one read of a connection brought, one after the other. A
+    /// thread can set up here what its handlers need, once for all of them.
     ///
     /// # Errors
     /// Those of `requests`, which are counted as of a handler.
@@ -324,7 +324,7 @@ impl<H: MessageHandler> Events<H> {
             let peers = self.peers();
             let full = peers.len() >= self.options.max_connections;
             if full && self.options.overload == Overload::Block {
-                // Under the lock: whoever makes room next watches the listener again.
+                // Under the lock: the next thread to make room watches the listener again.
                 self.watch_listener(false);
                 return false;
             }
@@ -399,7 +399,7 @@ impl<H: MessageHandler> Events<H> {
         let server = Server { options: &self.options, handler: &self.handler, control };
         let (fate, alarm) = peer.turn(&server, scratch, ended);
         if control.is_forked() {
-            // What watches the connection, and the locks, are the parent's.
+            // The watch on the connection, and the locks, are the parent's.
             return;
         }
         // A closed connection stays claimed, so that no late event takes it up again.
@@ -487,7 +487,7 @@ impl<H: MessageHandler> Events<H> {
         if control.stopping() { deadline.min(control.cut()) } else { deadline }
     }
 
-    /// What has become due, if anything waits for a time at all.
+    /// The job that has become due, if anything waits for a time at all.
     fn due(&self) -> Option<Job> {
         let rest = *lock(&self.rest_until);
         if rest.is_none() && lock(&self.alarms).next().is_none() {

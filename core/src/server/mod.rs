@@ -11,7 +11,7 @@
 //! - A slow, silent or hostile client costs a bounded amount of memory and never holds up another one.
 //! - A handler that fails or panics ends its own connection; the server goes on.
 //! - [`ServerHandle`] stops them from any thread; [`ServerHandle::request_shutdown`] from a signal handler
-//!   too. What has been begun is finished until the drain deadline, then cut off.
+//!   too. Requests that have begun are finished until the drain deadline, then cut off.
 //!
 //! `crew` has the threads (leader and followers), `control` stopping and counting. The long story is
 //! docs/architecture.md, "Servers".

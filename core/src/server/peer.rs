@@ -24,7 +24,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// What a worker reads into.
+/// The size of the memory into which a worker reads.
 const SCRATCH: usize = 64 << 10;
 /// Output of one turn is sent off when it has grown to this.
 const OUTPUT_STEP: usize = 256 << 10;
@@ -59,17 +59,17 @@ struct State {
     input: Vec<u8>,
     /// The client took too little of the output for the frames in `input` to be handled.
     held: bool,
-    /// What the client has not taken yet is `output[sent..]`.
+    /// The client has not taken `output[sent..]` yet.
     output: Vec<u8>,
     sent: usize,
-    /// What the connection is waiting for, and when it is cut off if that does not come.
+    /// The event for which the connection is waiting, and when it is cut off if that does not come.
     clock: Clock,
     expires: Option<Instant>,
     /// The earliest alarm that is set for the connection.
     alarm: Option<Instant>,
 }
 
-/// What a connection is waiting for.
+/// The event for which a connection is waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Clock {
     /// The next request.
@@ -88,7 +88,7 @@ enum Phase {
     Closing,
 }
 
-/// What is to become of the connection after a turn.
+/// The fate of the connection after a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Keep,
@@ -97,7 +97,7 @@ pub(crate) enum Fate {
     Close,
 }
 
-/// What one read brought.
+/// The result of one read.
 struct Round {
     /// Something arrived.
     received: bool,
@@ -124,7 +124,7 @@ pub struct Request<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// What the client sent. It can be replied with: it does not borrow the request.
+    /// The bytes that the client sent. They can be replied with: they do not borrow the request.
     #[must_use]
     pub fn body(&self) -> &'a [u8] {
         self.body
@@ -177,7 +177,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// What a turn needs to know of the server.
+/// The parts of the server that a turn needs.
 pub(crate) struct Server<'a, H> {
     pub(crate) options: &'a MessageOptions,
     pub(crate) handler: &'a H,
@@ -238,7 +238,7 @@ impl Peer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who runs it.
+    /// The claim of the thread that runs it.
     pub(super) fn claim(&self) -> &Claim {
         &self.claim
     }

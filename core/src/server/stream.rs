@@ -43,7 +43,7 @@ pub struct StreamOptions {
     pub listen: ListenOptions,
     /// Where handlers run.
     pub mode: Mode,
-    /// What happens to a connection that there is no thread or process for.
+    /// The treatment of a connection for which there is no thread or process.
     pub overload: Overload,
     /// Authenticate each connection before its handler, which never sees those that fail.
     pub auth: Option<AuthOptions>,
@@ -100,7 +100,7 @@ pub trait StreamHandler: Send + Sync + 'static {
     /// Serves one connection, blocking as it likes.
     ///
     /// # Errors
-    /// Whatever it likes; it is counted as a failure.
+    /// Any error; it is counted as a failure.
     fn handle(&self, session: &Session<'_>) -> Result<()>;
 }
 

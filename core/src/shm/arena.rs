@@ -22,7 +22,7 @@ use std::sync::{Arc, Weak};
 const FIRST: usize = 64 << 10;
 const KIB: usize = 1 << 10;
 const LAST: usize = 1 << 20;
-/// What the length of a segment is a multiple of that has one slot and those behind it.
+/// The length of a segment that has one slot and those behind it is a multiple of this.
 const PAGE: usize = 4096;
 /// Free slots that are kept in mind.
 const REMEMBERED: usize = 4096;
@@ -184,7 +184,7 @@ impl<T: Shared> Slot<T> {
         Ok(Self { at, segment, index, made, handed_over: AtomicBool::new(made.is_none()) })
     }
 
-    /// What another program needs to [`attach`].
+    /// The place by which another program can [`attach`].
     pub(crate) fn place(&self) -> Place<'_> {
         self.handed_over.store(true, Ordering::Relaxed);
         Place { fd: self.segment.file().as_fd(), slot: self.index, segment: self.segment.id() }
@@ -219,8 +219,8 @@ impl<T: Shared> Drop for Slot<T> {
             }
             shelf.free.push((Arc::downgrade(&self.segment), self.index));
         }
-        // The last one turns off the light: who else knows of the segment has a slot, or is the shelf. New ones come under
-        // the lock only.
+        // The last one turns off the light: each other user of the segment has a slot, or is the shelf. New ones come
+        // under the lock only.
         let is_current = shelf.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &self.segment));
         if Arc::strong_count(&self.segment) > 1 + usize::from(is_current) {
             return;
@@ -288,7 +288,7 @@ pub struct Place<'a> {
     pub fd: BorrowedFd<'a>,
     /// Its number in the segment.
     pub slot: u32,
-    /// What tells the segment from all others that there are now, in every process.
+    /// The identity of the segment among all that there are now, in every process.
     pub segment: u128,
 }
 

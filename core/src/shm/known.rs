@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize
 pub(super) const BYTES: usize = 64;
 const WORDS: usize = BYTES / size_of::<AtomicU64>();
 
-/// What is to know of a process's end; each is called with the words of a slot that this process has, or had, a handle of.
+/// Functions to call at a process's end; each gets the words of a slot that this process has, or had, a handle of.
 #[derive(Debug)]
 pub(crate) struct Watcher {
     /// Whether the slot is still to be found at the end though its last handle goes now.

@@ -5,12 +5,12 @@
 //! # Invariants
 //! - A segment is a file in memory (see [`crate::sys`]), without a name unless one was asked for (see [`crate::name`]):
 //!   nothing is left behind by anybody.
-//! - A slot starts with a word that says what lives in it, and of which version; zeros else. What lives there is made
+//! - A slot starts with a word that says what lives in it, and of which version; zeros else. The object there is made
 //!   of atomics, for other processes may write anything at any time.
 //! - Only the process that made a segment hands out its slots, and what it knows about them is in its own memory: a
 //!   process killed at any instant leaves nothing to repair.
 //! - A slot that a fork has seen, or that was handed to another program, is not used again: somebody may use it still.
-//! - What lives in a small slot hears of the end of each process that has a handle of it: see [`known`].
+//! - The object in a small slot hears of the end of each process that has a handle of it: see [`known`].
 
 #[cfg(not(loom))]
 mod arena;

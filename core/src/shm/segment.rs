@@ -45,16 +45,16 @@ impl Size for Huge {
     const SHELF: usize = 2;
 }
 
-/// What can live in a slot.
+/// A type that can live in a slot.
 ///
 /// # Safety
 /// The type is `repr(C)`, made of atomics only, takes at most `Size::BYTES` bytes and starts with an [`AtomicU64`]
 /// that is its tag. Zeros, behind the tag, are a value of it.
 pub(crate) unsafe trait Shared: Default {
     type Size: Size;
-    /// What it is, and of which version; not 0.
+    /// Its type and version; not 0.
     const TAG: u64;
-    /// What it is, in words.
+    /// Its type, in words.
     const NAME: &'static str;
 
     /// So many bytes, from the first one on, may not be zeros any more.
@@ -155,7 +155,7 @@ impl Segment {
         unsafe { self.mapping.base().cast::<Head>().as_ref() }
     }
 
-    /// What tells the segment from all others that there are now, in every process.
+    /// The identity of the segment among all that there are now, in every process.
     pub(super) fn id(&self) -> u128 {
         self.id
     }
@@ -177,7 +177,7 @@ impl Segment {
         fits.then(|| unsafe { self.mapping.base().add(start) })
     }
 
-    /// What lives in slot `index`, whether or not its tag says so. It is there for as long as the segment.
+    /// The object in slot `index`, whether or not its tag says so. It is there for as long as the segment.
     pub(super) fn at<T: Shared>(&self, index: u32) -> Option<NonNull<T>> {
         const { assert!(size_of::<T>() <= <T::Size as Size>::BYTES && align_of::<T>() <= 64) };
         let start = self.start::<T::Size>(index)?;

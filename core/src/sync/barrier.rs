@@ -3,19 +3,19 @@
 //!
 //! # The word
 //! Its low half counts the meetings, its high half has a bit for each of the last 32: 1 for one that was broken. A
-//! meeting is over when the count has moved on, so who arrives for the next one need not wait until all have left
+//! meeting is over when the count has moved on, so a party of the next one need not wait until all have left
 //! the last.
 //!
-//! # Who arrives
-//! Takes the lock, counts itself and notes its process in a seat; the last one moves the count on. Of those who wait a few
-//! check for all (see [`look`](super::look)) whether a process that has arrived is dead, and break the meeting if so; of many
-//! parties each check is of the last one and of some, the next check of the next ones. A process that dies before it
-//! arrives is nobody's to know about: that is what deadlines are for.
+//! # Arriving
+//! A party takes the lock, counts itself and notes its process in a seat; the last one moves the count on. Of the
+//! waiters a few check for all (see [`look`](super::look)) whether a process that has arrived is dead, and break the
+//! meeting if so; of many parties each check is of the last one and of some, the next check of the next ones. A process
+//! that dies before it arrives is nobody's to know about: that is what deadlines are for.
 //!
 //! # The action
-//! Is done without the lock, so that those who wait can be interrupted, and others can abort or reset the barrier,
-//! whatever becomes of the action. All have arrived then, which is what deadlines are for: they break nothing any more. Who
-//! comes now is for the next meeting and waits until this one is over. The last one finds afterwards whether its meeting
+//! It is done without the lock, so that those who wait can be interrupted, and others can abort or reset the barrier,
+//! whatever becomes of the action. All have arrived then, so deadlines break nothing any more. A process that comes
+//! now is for the next meeting and waits until this one is over. The last one finds afterwards whether its meeting
 //! was broken meanwhile.
 //!
 //! # Many parties
@@ -127,7 +127,7 @@ impl BarrierWords {
             return Meeting::Waits;
         }
         let history = u32::try_from(word >> 32).unwrap_or(0);
-        // Who has slept through 32 of them cannot know.
+        // A waiter that has slept through 32 of them cannot know.
         let broken = since > 32 || history >> (since - 1) & 1 == 1;
         if broken { Meeting::Broken } else { Meeting::Met }
     }
@@ -263,7 +263,7 @@ impl Barrier {
                 Err(error) if error.kind() == Kind::Interrupted => {}
                 other => return other,
             }
-            // Who is interrupted again and again never sleeps long enough to see that the holder died.
+            // A waiter that is interrupted again and again never sleeps long enough to see that the holder died.
             match self.lock(operation, Deadline::NOW) {
                 Err(error) if error.kind() == Kind::WouldBlock => std::thread::yield_now(),
                 other => return other,

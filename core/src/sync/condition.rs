@@ -250,8 +250,8 @@ impl Condition {
         }
     }
 
-    /// Gives the notification in a seat of the caller's, if there is one, to another one that waited when it came. Who
-    /// is killed in between leaves it in both seats: better twice than never.
+    /// Gives the notification in a seat of the caller's, if there is one, to another one that waited when it came. A
+    /// caller killed in between leaves it in both seats: better twice than never.
     fn pass_on(&self, seat: &Seat) {
         if let Some(before) = seat.notification() {
             self.notify_before(before, 1);

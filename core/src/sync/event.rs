@@ -14,7 +14,7 @@ use crate::time::Deadline;
 const SET: u64 = 1;
 /// Somebody may sleep.
 const WAITED: u64 = 2;
-/// What is above these bits counts how often the event was set: who slept through a set and a clear has seen it.
+/// The bits above these count how often the event was set: a waiter that slept through a set and a clear has seen it.
 const ONE: u64 = 4;
 
 const WAIT: &str = "wait for event";

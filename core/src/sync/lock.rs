@@ -82,7 +82,7 @@ fn not_locked() -> Error {
     Error::with_detail(Kind::Invalid, RELEASE, "it is not locked")
 }
 
-/// Who holds a lock.
+/// The holder of a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Holder {
     /// The number of its process.
@@ -162,7 +162,7 @@ macro_rules! lock_type {
                 Self { slot, spin: Spin::new(), policy: OnOwnerDeath::TakeOver }
             }
 
-            /// What this handle's waits do about a holder that has died; without this they take the lock over.
+            /// The policy of this handle's waits for a holder that has died; without this they take the lock over.
             #[must_use]
             pub fn on_owner_death(mut self, policy: OnOwnerDeath) -> Self {
                 self.policy = policy;
@@ -204,7 +204,7 @@ macro_rules! lock_type {
                 self.slot.mutex.holder().is_some()
             }
 
-            /// Who holds the lock, at this moment.
+            /// The holder of the lock, at this moment.
             #[must_use]
             pub fn holder(&self) -> Option<Holder> {
                 self.slot.holder()

@@ -31,7 +31,7 @@ const LONGEST: Duration = Duration::from_secs(4);
 
 /// Nobody has checked yet.
 const NEVER: u64 = 0;
-/// The one that checked waits no more: whoever is awake is to check.
+/// The one that checked waits no more: a waiter that is awake is to check.
 const DESERTED: u64 = 1;
 
 fn nanos(span: Duration) -> u64 {
@@ -107,7 +107,8 @@ impl<'a> Look<'a> {
         if cfg!(loom) || !(self.until_next().is_zero() || self.lookout.is_deserted()) {
             return false;
         }
-        // Who leaves the checks to others has to find that they are late; who checks, that another one has just done so.
+        // A waiter that leaves the checks to others has to find that they are late; one that checks, that another one
+        // has just done so.
         let fresh = if self.span > self.patience {
             self.patience * 11 / 10
         } else {

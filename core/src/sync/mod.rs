@@ -19,7 +19,7 @@
 //! KiB), many share a descriptor.
 //!
 //! # Invariants
-//! - What a primitive is, is in its words, and zeros are a fresh one: a lock that is free, an event that is not set.
+//! - A primitive's state is in its words, and zeros are a fresh one: a lock that is free, an event that is not set.
 //! - No operation without contention makes a system call.
 //! - A process that is killed at any instant leaves no waiter asleep for good: each sleep is cut into slices, after
 //!   which the sleeper looks whether somebody died.
@@ -63,8 +63,8 @@ macro_rules! handed_over {
     ($name:ident, $words:literal) => {
         #[cfg(not(loom))]
         impl $name {
-            /// What another process needs to [`attach`](Self::attach): a descriptor, which may be inherited or sent
-            /// over a Unix socket, and a number.
+            /// The place by which another process can [`attach`](Self::attach): a descriptor, which may be inherited or
+            /// sent over a Unix socket, and a number.
             #[must_use]
             pub fn place(&self) -> crate::shm::Place<'_> {
                 self.slot.place()

@@ -9,8 +9,8 @@
 //! # When the holder dies
 //! A waiter checks after a millisecond whether the holder still lives, and then less and less often; of many, a few check
 //! for all (see [`look`](super::look)). If the holder is dead, the waiter takes the lock over by a compare-exchange from the dead
-//! holder's word to its own, and is told. What the holder was in the middle of is
-//! for the new one to judge: this crate's own users of the lock commit with a single store and need no repair.
+//! holder's word to its own, and is told. The new holder has to judge the work that the dead one left unfinished:
+//! this crate's own users of the lock commit with a single store and need no repair.
 //!
 //! # Waking
 //! Unlocking wakes one sleeper. If that one is killed before it takes the lock, the next look of the others finds
@@ -39,7 +39,7 @@ fn looks() -> u32 {
     if cfg!(loom) || sys::cores() == 1 { 0 } else { 200 }
 }
 
-/// A lock that takes no memory but its word, which starts as 0. It has no guard: who locks unlocks.
+/// A lock that takes no memory but its word, which starts as 0. It has no guard: the locker unlocks.
 #[derive(Debug, Default)]
 #[repr(transparent)]
 pub(crate) struct Mutex(AtomicU64);
@@ -53,7 +53,7 @@ pub enum Taken {
     FromDead,
 }
 
-/// What waiters do about a holder that has died.
+/// The policy of waiters for a holder that has died.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnOwnerDeath {
     /// Take the lock over, and say so.
@@ -73,7 +73,7 @@ impl Mutex {
         self.0.compare_exchange(0, mine(), Ordering::SeqCst, Ordering::SeqCst).is_ok()
     }
 
-    /// Takes the lock if it looks free. Who looks again and again leaves the word in the holder's cache.
+    /// Takes the lock if it looks free. A waiter that looks again and again leaves the word in the holder's cache.
     fn look(&self) -> bool {
         self.0.load(Ordering::Relaxed) == 0 && self.try_lock()
     }
@@ -207,7 +207,7 @@ impl Mutex {
         Identity::from_word(word & !WAITED)
     }
 
-    /// Who holds the lock, at this moment.
+    /// The holder of the lock, at this moment.
     pub(crate) fn holder(&self) -> Option<Identity> {
         match self.0.load(Ordering::SeqCst) {
             0 => None,

@@ -10,8 +10,8 @@ use crate::time::Deadline;
 use std::io;
 use std::time::Duration;
 
-/// The longest sleep between two looks: who was woken for something may be killed before it takes it. In the tests of this
-/// crate's inside nobody is killed, and who is forgotten is to stay so.
+/// The longest sleep between two looks: a waiter woken for something may be killed before it takes it. In the tests of
+/// this crate's inside nobody is killed, and a forgotten waiter is to stay so.
 pub(crate) const SLICE: Duration = Duration::from_millis(if cfg!(test) { 3_600_000 } else { 500 });
 
 /// Sleeps while the word's low half is that of `value`, until somebody wakes it, a signal comes, or the slice is over.

@@ -6,7 +6,7 @@ use super::atomic::{AtomicU64, Ordering};
 use super::park::wake;
 use crate::sys::Identity;
 
-/// What a seat's state is, in its two low bits; the ticket is above them.
+/// A seat's state is in its two low bits; the ticket is above them.
 const WAITING: u64 = 1;
 const NOTIFIED: u64 = 2;
 const PHASE: u64 = 3;
@@ -20,8 +20,8 @@ const TICKET_SHIFT: u32 = 2;
 pub(super) struct Seat {
     /// The process that has it; 0 is nobody.
     owner: AtomicU64,
-    /// Ticket and phase; 0 is not waiting. Once notified, the ticket that the next waiter had at that time: who has an
-    /// older one waited when the notification came.
+    /// Ticket and phase; 0 is not waiting. Once notified, the ticket that the next waiter had at that time: one with an
+    /// older ticket waited when the notification came.
     state: AtomicU64,
 }
 
@@ -103,7 +103,7 @@ impl Seat {
         if !self.notify(ticket, before) {
             return false;
         }
-        // Who is not asleep sees it by itself, unless it is dead; who takes a dead one's seat passes it on.
+        // A waiter that is awake sees it by itself, unless it is dead; one that takes a dead one's seat passes it on.
         if wake(&self.state, 1) > 0 || !self.take_from_dead() {
             return true;
         }
@@ -117,7 +117,7 @@ impl Seat {
         self.owner.store(0, Ordering::SeqCst);
     }
 
-    /// What to sleep on, and its value while nothing happens.
+    /// The word to sleep on, and its value while nothing happens.
     pub(super) fn word(&self) -> (&AtomicU64, u64) {
         (&self.state, self.state.load(Ordering::SeqCst))
     }
@@ -164,7 +164,7 @@ pub(super) fn notify_one(seats: &[Seat], before: u64) -> bool {
 pub(super) fn notify_all(seats: &[Seat], before: u64) {
     for seat in seats {
         if let Some(ticket) = seat.waits_since(before) {
-            // Who has given up meanwhile, or is dead, needs none.
+            // A waiter that has given up meanwhile, or is dead, needs none.
             seat.notify_living(ticket, before);
         }
     }

@@ -160,7 +160,7 @@ impl Semaphore {
             if let Err(error) = sleep(word, 0, look.left(), ACQUIRE, deadline) {
                 break Err(error);
             }
-            // What there is to see is seen above.
+            // The loop looks for itself, above.
             let _ = look.is_due();
         };
         look.end(|| wake(word, 1) > 0);

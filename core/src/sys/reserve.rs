@@ -140,7 +140,7 @@ mod tests {
             all.iter().filter_map(|at| block(*at)).collect::<Vec<_>>(),
             (0..all.len()).collect::<Vec<_>>()
         );
-        // What is in a block moves to the system when it grows and there is memory.
+        // The content of a block moves to the system when it grows and there is memory.
         let last = all.pop().expect("there is one");
         // SAFETY: the block is this test's, and so long.
         unsafe { last.write_bytes(7, BLOCK) };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the tests share: a watchdog, leak checks, hex, and waiting for a condition.
+//! Parts that the tests share: a watchdog, leak checks, hex, and waiting for a condition.
 //!
 //! [`Test`] is taken first thing in each test. Tests of one program take turns, so that what a test leaves
 //! behind can be told from what another one has open.

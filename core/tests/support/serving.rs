@@ -124,7 +124,7 @@ impl Served {
         self.thread.join().expect("serving does not panic").expect("serving ends well");
     }
 
-    /// What `serve` returned, for servers that do not end well.
+    /// The result of `serve`, for servers that do not end well.
     pub(crate) fn join(self) -> Result<()> {
         self.thread.join().expect("serving does not panic")
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the fuzzer chooses: a call and its arguments.
+//! The fuzzer's choice: a call and its arguments.
 
 use libfuzzer_sys::arbitrary;
 

@@ -23,7 +23,7 @@ use std::ptr::{null, null_mut};
 /// Timeouts: not at all, or too short to slow the fuzzer down.
 const WAITS: [i64; 3] = [0, 50_000, 1_000_000];
 
-/// What is live, to be freed at the end.
+/// The live handles, to be freed at the end.
 #[derive(Default)]
 struct World {
     streams: Vec<*mut carrick_stream>,

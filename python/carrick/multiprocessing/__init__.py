@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
 """The package :mod:`multiprocessing`, with carrick's processes, connections, queues and locks in it.
 
-Whatever is made by a name of the package, of a context or of a submodule stands on these: pools, managers and shared
+All objects made by a name of the package, of a context or of a submodule stand on these: pools, managers and shared
 values, too. Submodules are imported when they are used. Those that only look at processes or are told how to start them
 (``process``, ``reduction``, ``spawn``, ``util`` and so on) are the standard ones.
 """

@@ -3,7 +3,7 @@
 
 A page that a child writes to, if only to count a reference, is copied first, and that is most of what starting a
 process costs. So what a child is to have is made before the fork, and steps that would change nothing are left out.
-What is out of the ordinary is left to the standard method: a process class with methods of its own, logging, and a
+Unusual cases are left to the standard method: a process class with methods of its own, logging, and a
 standard library that is not as we know it.
 """
 
@@ -41,7 +41,7 @@ _IS_KNOWN = _STANDARD.__module__ == process.__name__ and all(
 
 
 def child_of_fork(process_obj: Any, parent: int, at_exit: bool) -> Callable[[], int]:
-    """What the child is to call, to run the process object and to have its exit code. Made before the fork.
+    """The function for the child to call, to run the process object and to have its exit code. Made before the fork.
 
     ``parent`` is the descriptor of the parent. ``at_exit`` says that finalizers are an exit handler's to run, after
     the threads of the child have ended.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What a child does before its process object runs, whatever its start method.
+"""The preparation of a child before its process object runs, whatever its start method.
 
 A daemon holds on to its parent's lifeline: the kernel kills it when the parent ends, also by SIGKILL. And a
 KeyboardInterrupt that nobody catches ends a child without a traceback, with the exit code that it always had: Ctrl-C
@@ -31,7 +31,7 @@ _REFUSED = (errno.ENOSYS, errno.EPERM, errno.EACCES)
 _empty: "Any" = None
 
 arriving_input: "Any" = None
-"""What process objects that arrive here are to have as ``sys.stdin``; None leaves it alone."""
+"""The ``sys.stdin`` for process objects that arrive here; None leaves it alone."""
 
 
 def empty_input() -> "Any":

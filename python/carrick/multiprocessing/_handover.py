@@ -54,7 +54,7 @@ def heed_context(ctx: Any) -> bool:
 def check_spawning(obj: Any) -> None:
     """Raise RuntimeError unless the object is on its way to a child that may have it."""
     context.assert_spawning(obj)
-    # What came from another process was not made for forks, and does not say so.
+    # An object from another process was not made for forks, and does not say so.
     known = vars(obj)
     if known.get("_carrick_is_fork_ctx") or known.get("_is_fork_ctx"):
         by_name = ", or give it a name and open it there" if hasattr(obj, "open") else ""
@@ -66,7 +66,7 @@ def check_spawning(obj: Any) -> None:
 
 
 def give(primitive: Any) -> tuple[Any, int, int]:
-    """What the child that is being started needs to attach to the primitive."""
+    """The place by which the child that is being started attaches to the primitive."""
     fd, slot, segment = primitive._place()
     popen: Any = context.get_spawning_popen()
     given: dict[int, Any] = popen.__dict__.setdefault("_carrick_segments", {})

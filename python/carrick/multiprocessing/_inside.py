@@ -41,7 +41,7 @@ _STANDARD_PARTS = frozenset(
         "_finalize_close",
     )
 )
-"""What the standard classes have inside, and ours make do without."""
+"""The parts that the standard classes have inside, and ours make do without."""
 
 _made: set[type] = set()
 """Classes of the program's, and their bases, of which there has been a queue of ours."""
@@ -85,8 +85,8 @@ def _names(value: Any, seen: set[int]) -> Iterator[str]:
 def stand_on_standard(cls: type, ours: dict[type, type]) -> None:
     """Derive a class that overrides, or names, what only the standard classes have from those.
 
-    ``ours`` has the standard class for each of our own. What a class is derived from goes with it, unless there is a
-    queue of that already: that one has the parts of :func:`part`.
+    ``ours`` has the standard class for each of our own. The bases of a class go with it, except one of which there is a
+    queue already: that one has the parts of :func:`part`.
     """
     family = [base for base in cls.__mro__ if issubclass(base, tuple(ours)) and base not in ours]
     known: set[type] = set(ours).union(*(base.__mro__ for base in ours.values()))
@@ -159,7 +159,7 @@ class _Done:
         return result
 
     def notify(self, n: int = 1) -> None:
-        """Who waits is woken by the last ``task_done``."""
+        """Do nothing: the last ``task_done`` wakes the waiters."""
 
     def notify_all(self) -> None:
         """The same."""
@@ -232,14 +232,14 @@ _OF_JOINABLE: dict[str, Callable[[Any], Any]] = {"_cond": _Done, "_unfinished_ta
 
 
 def part(queue: Any, name: str) -> Any:
-    """What a queue has in place of a part of the standard class; AttributeError for all else."""
+    """The replacement in a queue for a part of the standard class; AttributeError for all else."""
     make = _PARTS.get(name)
     if make is None and hasattr(type(queue), "task_done"):
         make = _OF_JOINABLE.get(name)
     if make is None or "_carrick_queue" not in vars(queue):
         raise AttributeError(f"{type(queue).__name__!r} object has no attribute {name!r}")
     made = make(queue)
-    # What refers to the queue is made each time: the queue would outlive its last user.
+    # A part that refers to the queue is made each time, or the queue would outlive its last user.
     if name in _KEPT:
         vars(queue)[name] = made
     return made

@@ -43,13 +43,13 @@ _LARGE = 16 << 10
 """A pickler that has written so much is not kept."""
 
 BUFFERS = b"\0carrik5"
-"""What an item begins with that is a pickle and the buffers that belong to it."""
+"""The first bytes of an item that is a pickle and the buffers that belong to it."""
 
 _BUFFER = 32 << 10
 """From this length on an array goes beside the pickle. No shorter item has any."""
 
 _ALIGNED = 64
-"""What the offset of a buffer in an item is a multiple of."""
+"""The offset of a buffer in an item is a multiple of this."""
 
 _DIRECT, _CAREFUL, _ARRAY = range(3)
 """How objects of a class are reduced: as pickle does it, in another thread, as an array of numpy."""

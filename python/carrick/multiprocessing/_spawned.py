@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What a fresh interpreter runs that is to be a child of the start method ``spawn``."""
+"""The program of a fresh interpreter that is to be a child of the start method ``spawn``."""
 
 import atexit
 import gc

@@ -30,7 +30,7 @@ _HOOKS = (
     "__getnewargs__",
     "__getattribute__",
 )
-"""What a pickler calls of an object."""
+"""The methods of an object that a pickler calls."""
 
 _WAITING = frozenset(("acquire", "enter_context", "wait", "wait_for"))
 

@@ -2,7 +2,7 @@
 """Messages between processes: the module :mod:`multiprocessing.connection` on carrick's core.
 
 The classes are subclasses of the standard ones, the bytes on the wire are theirs, and both sides talk to stock
-Python 3.8 and later. What is better: input and output are Rust's, a waiter spins for a moment before it
+Python 3.8 and later. The improvements: input and output are Rust's, a waiter spins for a moment before it
 sleeps, TCP connections do not wait for Nagle's algorithm, a handshake ends after :data:`HANDSHAKE_TIMEOUT` seconds,
 and a listener makes all handshakes side by side, so that a silent client holds up nobody.
 """
@@ -175,7 +175,7 @@ class SocketListener(_standard.SocketListener):
             self._socket = socket.socket(fileno=_lift(self._socket.detach()))
         # Ends the waits of this process's threads when the listener is closed.
         self._carrick_waker = _carrick.Waker()
-        # Several processes may accept from one socket: who comes second must not wait inside accept.
+        # Several processes may accept from one socket: the second one must not wait inside accept.
         os.set_blocking(self._socket.fileno(), False)
 
     def accept(self) -> Connection:
@@ -187,7 +187,7 @@ class SocketListener(_standard.SocketListener):
             return Connection(made.detach())
 
     def _carrick_accept(self, accept: Any) -> tuple[int, Any]:
-        """What ``accept(descriptor, timeout)`` returns of the listening socket."""
+        """The result of ``accept(descriptor, timeout)`` for the listening socket."""
         if self._socket.fileno() < 0:
             raise OSError("listener is closed")
         patience = self._socket.gettimeout()

@@ -18,7 +18,7 @@ __all__ = ()
 
 
 class BaseContext(_standard.BaseContext):
-    """What contexts have in common: all that they make is carrick's."""
+    """The base of all contexts: all that they make is carrick's."""
 
     # A ``name`` makes what other programs of the user open by it (see the classes' ``open``).
 

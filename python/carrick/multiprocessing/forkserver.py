@@ -35,7 +35,7 @@ _ATTEMPTS = 16
 """How many children may be killed under one request until it fails."""
 
 _MAIN = ("sys_path", "sys_argv", "dir", "orig_dir", "init_main_from_name", "init_main_from_path")
-"""What of the preparation data it takes to import the main module as a child would."""
+"""The preparation data that it takes to import the main module as a child would."""
 
 
 class ConnectionError(_errors.ClosedError, builtins.ConnectionError):  # noqa: A001
@@ -146,7 +146,7 @@ class ForkServer(_standard.ForkServer):
         return ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
 
     def _reason(self, error: OSError, code: int) -> OSError:
-        """What to raise for a server that has ended by itself: another one would do the same."""
+        """The error for a server that has ended by itself: another one would do the same."""
         reason = ConnectionError(error.errno, f"{error.strerror or error} (exit code {code})")
         if getattr(self, "_preload_on_error", "ignore") == "fail":
             # In the standard library's words.
@@ -188,7 +188,7 @@ def _preload(modules: list[str], data: dict[str, Any], on_error: str) -> None:
             if on_error == "fail":
                 raise
             sys.excepthook(*sys.exc_info())
-    # What they have written children would write again.
+    # Children would write the modules' output again.
     util._flush_std_streams()
 
 
@@ -208,7 +208,7 @@ def _carrick_main(requests: int, body: int) -> None:
 
 
 def _words(error: BaseException) -> str:
-    """What has happened, in some lines."""
+    """The error with its traceback, in some lines."""
     import traceback
 
     return "".join(traceback.format_exception(error)).strip()

@@ -56,7 +56,7 @@ del _name, _proxy
 
 @_use(_standard.Server, listener_client=listener_client, connection=_connection)
 class Server(_standard.Server):
-    """What runs in the process of a manager."""
+    """The server in the process of a manager."""
 
 
 @_use(
@@ -98,7 +98,7 @@ if _standard.HAS_SHMEM:
 
     @_use(_standard.SharedMemoryServer, Server=Server, shared_memory=_shared_memory)
     class SharedMemoryServer(_standard.SharedMemoryServer, Server):
-        """What runs in the process of a manager of shared memory."""
+        """The server in the process of a manager of shared memory."""
 
     @_use(_standard.SharedMemoryManager, SharedMemoryServer=SharedMemoryServer, shared_memory=_shared_memory)
     class SharedMemoryManager(_standard.SharedMemoryManager, BaseManager):

@@ -47,7 +47,7 @@ _load_parts = _pickling.load_parts
 
 
 def _codec_of_pickles() -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """What pickles and unpickles: a class that the program has put in place of the standard pickler, here or there."""
+    """The pickler and unpickler: of a class that the program has put in place of the standard one, here or there."""
     for pickler in (_ForkingPickler, reduction.ForkingPickler):
         if pickler.__module__ != reduction.__name__:
             return pickler.dumps, pickler.loads
@@ -333,7 +333,7 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
     def attach(cls, fd: int, bell_fd: int = -1, *, codec: str = "pickle") -> Self:
         """The queue that a program in another language made, from what its descriptors are; -1: it is not selectable.
 
-        They stay the caller's. What is in the queue must be what ``codec`` says.
+        They stay the caller's. The items in the queue must be what ``codec`` says.
         """
         return cls._carrick_over(os.dup(fd), bell_fd if bell_fd == -1 else os.dup(bell_fd), codec)
 
@@ -341,7 +341,7 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
     def open(cls, name: str, *, codec: str = "pickle") -> Self:
         """The queue that a program of the user, in whatever language, gave this name.
 
-        What is in the queue must be what ``codec`` says.
+        The items in the queue must be what ``codec`` says.
         """
         return cls._carrick_over(_carrick.open_name(name), -1, codec)
 
@@ -415,8 +415,8 @@ class JoinableQueue(Queue):
     def join(self, timeout: float | None = None) -> None:
         """Wait until every item that was put is done.
 
-        Raises TimeoutError when it is not after ``timeout`` seconds; None is for ever. What a process took that was
-        killed before it called :meth:`task_done` is never done.
+        Raises TimeoutError when it is not after ``timeout`` seconds; None is for ever. An item taken by a process that
+        was killed before it called :meth:`task_done` is never done.
         """
         self._carrick_queue.join(timeout)
 
@@ -426,7 +426,7 @@ _PIPE = 1 << 20
 
 
 class _Emptying:
-    """What a pool takes for the lock of a queue's readers before it empties the queue.
+    """A stand-in for the lock of a queue's readers, which a pool takes before it empties the queue.
 
     From then on ``recv`` of the queue's reader does not wait: a worker may have been quicker.
     """

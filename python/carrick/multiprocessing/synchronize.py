@@ -2,8 +2,8 @@
 """Locks and what is built of them, in shared memory: the classes of :mod:`multiprocessing.synchronize`.
 
 None has a descriptor of its own, nor a name in a file system unless it is given one, and no tracker process is told
-of them. What has a ``name`` other programs of the user find by ``open``, until :func:`carrick.remove_name`.
-Who waits for a :class:`Lock` or :class:`RLock` whose holder has died gets it within 100 ms, with a
+of them. Other programs of the user find one with a ``name`` by ``open``, until :func:`carrick.remove_name`.
+A waiter for a :class:`Lock` or :class:`RLock` whose holder has died gets it within 100 ms, with a
 :class:`carrick.OwnerDiedWarning`.
 """
 

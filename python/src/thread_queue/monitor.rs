@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the queues for threads share: threads that wait in line, a lock that knows its holder, and a fork's end of
-//! both.
+//! Parts that the queues for threads share: threads that wait in line, a lock that knows its holder, and a fork's end
+//! of both.
 //!
 //! Lines and holders are guarded by the queue's own small lock, which is taken while attached only, for a few
-//! instructions, and never while Python code runs or an object is dropped: who holds the interpreter never waits
-//! for it, and a fork, which is made while attached, never copies it locked.
+//! instructions, and never while Python code runs or an object is dropped: a thread that holds the interpreter never
+//! waits for it, and a fork, which is made while attached, never copies it locked.
 #![forbid(unsafe_code)]
 
 use crate::signals::{settle, times_detached, waiting};
@@ -30,7 +30,7 @@ thread_local! {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         NEXT.fetch_add(1, Ordering::Relaxed)
     };
-    /// What this thread waited with last.
+    /// The turn with which this thread waited last.
     static SPARE: RefCell<Option<Turn>> = const { RefCell::new(None) };
 }
 
@@ -62,7 +62,7 @@ pub(crate) struct Turn {
     generation: u32,
 }
 
-/// What one thread sleeps on.
+/// The parker on which one thread sleeps.
 #[derive(Default)]
 struct Bed {
     parker: Parker,
@@ -127,8 +127,8 @@ impl Turn {
 impl Bed {
     /// Gives the waker, who is attached, a moment to wait for something in its turn.
     ///
-    /// Who asks for the interpreter while another thread has it goes to sleep for it, and that takes longer than what the
-    /// waker mostly has left to do: an item or two, until the queue is full or empty.
+    /// A thread that asks for the interpreter while another one has it goes to sleep for it, and that takes longer than
+    /// the waker's remaining work mostly does: an item or two, until the queue is full or empty.
     fn let_waker_detach(&self) {
         let since = Instant::now();
         while times_detached() == self.woken_at.load(Ordering::Relaxed) && since.elapsed() < GRACE {

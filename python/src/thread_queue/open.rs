@@ -253,7 +253,7 @@ pub(super) fn open(slf: &Bound<'_, ThreadQueue>) -> PyResult<()> {
     let items = std::mem::take(&mut state.items);
     drop(state);
     drop(held);
-    // What was there is referred to by the container now.
+    // The container refers to the earlier items now.
     drop(items);
     Ok(())
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What a queue for threads holds, and its small lock.
+//! The state of a queue for threads, and its small lock.
 #![forbid(unsafe_code)]
 
 use super::monitor::{self, Line, Turn};
@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 /// An empty queue with room for more than this gives the memory back.
 const KEPT: usize = 4096;
 
-/// Who holds the items, and who may look at them.
+/// The holder of the items, and the code that may look at them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
     /// The items are here, and nobody has seen the locks.
@@ -153,7 +153,7 @@ impl Core {
     /// Waits in a line that the thread has joined. True in time, false when the deadline has passed.
     ///
     /// # Errors
-    /// What a signal handler raised; somebody else is woken for what this thread was woken for.
+    /// The exception of a signal handler; another thread is woken for the event for which this one was woken.
     pub(super) fn wait(
         &self,
         py: Python<'_>,

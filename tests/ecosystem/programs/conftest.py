@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""What the tests of programs need: a program started without carrick or on it, its output, requests to it, its end."""
+"""Parts of the tests of programs: a program started without carrick or on it, its output, requests to it, its end."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Program:
 
     @property
     def output(self) -> str:
-        """What the program has written so far."""
+        """The output of the program so far."""
         return "".join(self.lines)
 
     def _wait(self, pattern: str, times: int, seconds: float) -> re.Match[str] | None:

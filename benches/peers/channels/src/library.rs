@@ -28,7 +28,7 @@ pub trait End {
     fn drained(&mut self) {}
 }
 
-/// What a receiver does with a message: it reads it all, wherever it is. Returns its length.
+/// Reads all of a message, wherever it is, as each receiver does. Returns its length.
 pub fn read(body: &[u8]) -> usize {
     let words = body.chunks_exact(8).map(|word| u64::from_ne_bytes(word.try_into().unwrap_or_default()));
     std::hint::black_box(words.fold(0, |all, word| all ^ word));
@@ -201,7 +201,7 @@ struct Subscribed {
 
 impl Open for IceoryxSender {
     fn connect(mut self: Box<Self>) -> Box<dyn End> {
-        // What is sent before somebody has subscribed is for nobody.
+        // A message sent before somebody has subscribed is for nobody.
         self.wait.read_exact(&mut [0]).expect("a subscriber");
         let kept = service(&self.name, self.length);
         let publisher = kept

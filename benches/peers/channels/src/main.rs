@@ -24,7 +24,7 @@ fn child(work: impl FnOnce()) -> libc::pid_t {
     pid
 }
 
-/// Who spins for a process that has died would do so for ever.
+/// A process that spins for one that has died would do so for ever.
 fn watchdog() {
     // SAFETY: the signal ends the process.
     unsafe { libc::alarm(100) };

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What a descriptor is watched for. Errors and hang-ups are always reported.
+/// The readiness for which a descriptor is watched. Errors and hang-ups are always reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interest {
     Read,
@@ -132,7 +132,7 @@ impl AsFd for Wake {
 /// A [`Wake`] of one process: the child of a fork finds a new one in its place, so that neither process wakes
 /// what the other waits for.
 ///
-/// `word` is `generation << 32 | descriptor`: whose it is, and its number there. The first call in a child
+/// `word` is `generation << 32 | descriptor`: its process, and its number there. The first call in a child
 /// exchanges both together; of two threads that do so at the same time one wins and the other uses what that
 /// one made.
 // ORDER own-wake: the descriptor was made before its number is published, and nothing else is read through it.

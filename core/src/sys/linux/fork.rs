@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The one handler of forks of this library: how many there were, and what a child forgets at once.
 //!
-//! What is put right later, at its first use in the child, goes by [`generation`]; `crate::fork` has the list of both.
+//! State that is put right later, at its first use in the child, goes by [`generation`]; `crate::fork` has the list of
+//! both.
 
 use super::{identity, lineage, syscall};
 use crate::fork::StaticOnce;

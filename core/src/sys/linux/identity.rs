@@ -20,7 +20,7 @@ pub(crate) struct Identity {
 const ENDED_WELL: u32 = u32::MAX;
 
 /// This process's identity as one word; 0 is not known yet. A child made by fork starts with 0.
-// ORDER identity: whoever finds 0 works it out, always with the same result.
+// ORDER identity: a thread that finds 0 works it out, always with the same result.
 static ME: AtomicU64 = AtomicU64::new(0);
 
 /// In a child made by fork: it has another one.
@@ -28,7 +28,7 @@ pub(super) fn forget() {
     ME.store(0, Ordering::Relaxed);
 }
 
-/// What tells the calling thread from all others, also from those of other processes that died; not 0.
+/// The mark that tells the calling thread from all others, also from those of other processes that died; not 0.
 ///
 /// A thread's address has zeros in its lower 6 bits and fits into 48; threads of related processes often have the
 /// same. The process number, of 22 bits at the most, goes where the address has none.

@@ -221,7 +221,7 @@ pub(crate) fn reserve_descriptors(count: usize) {
     close_fd(lowest);
 }
 
-/// Ends both directions of a socket; whoever waits on it wakes. Errors mean there is nothing to end.
+/// Ends both directions of a socket; its waiters wake. Errors mean there is nothing to end.
 pub(crate) fn shutdown_both(fd: RawFd) {
     let _ = syscall!(shutdown(fd, libc::SHUT_RDWR));
 }
@@ -263,7 +263,7 @@ pub(crate) fn own_fd(fd: RawFd) -> OwnedFd {
 
 /// Sees initialised memory as memory to be written.
 ///
-/// Whoever gets the result writes initialised bytes only, as every reader of this crate does.
+/// The caller writes only initialised bytes to the result, as every reader of this crate does.
 pub(crate) fn as_uninit(buf: &mut [u8]) -> &mut [MaybeUninit<u8>] {
     // SAFETY: same layout and length; no reader of this crate writes uninitialised bytes through it.
     unsafe { std::slice::from_raw_parts_mut(buf.as_mut_ptr().cast(), buf.len()) }

@@ -31,15 +31,15 @@ pub(crate) fn memory_file(length: u64) -> io::Result<OwnedFd> {
 
 /// The same, of at least one length and, as far as this process may make it so long, of another one.
 ///
-/// A process that gets a limit later (RLIMIT_FSIZE) cannot lengthen a file, but it may use all of one. What is never
-/// written to takes no memory.
+/// A process that gets a limit later (RLIMIT_FSIZE) cannot lengthen a file, but it may use all of one. Pages that
+/// were never written take no memory.
 pub(crate) fn sparse_file(least: u64, most: u64) -> io::Result<OwnedFd> {
     let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
     let fd = syscall!(memfd_create(c"carrick".as_ptr(), flags))?;
     // SAFETY: memfd_create has just made this descriptor.
     let fd = unsafe { own(fd)? };
     grow_file(&fd, most.min(longest_file()).max(least))?;
-    // Who shrank it would have the others die of SIGBUS.
+    // A process that shrank it would have the others die of SIGBUS.
     syscall!(fcntl(fd.as_raw_fd(), libc::F_ADD_SEALS, libc::F_SEAL_SHRINK))?;
     Ok(fd)
 }
@@ -92,7 +92,7 @@ pub(crate) fn shared_length(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(u64::try_from(stat(fd)?.st_size).unwrap_or(0))
 }
 
-/// What tells a file from all others that there are now.
+/// The identity of a file among all that there are now.
 pub(crate) fn file_id(fd: BorrowedFd<'_>) -> io::Result<u128> {
     let stat = stat(fd)?;
     Ok(u128::from(stat.st_dev) << 64 | u128::from(stat.st_ino))
@@ -153,7 +153,7 @@ impl Mapping {
     /// that of both; the part's is a multiple of the page size.
     pub(crate) fn twice(fd: RawFd, start: u64, length: usize) -> io::Result<Self> {
         let both = length.checked_mul(2).ok_or_else(|| io::Error::from_raw_os_error(libc::ENOMEM))?;
-        // What the second half shows at first does not matter, nor whether the file is so long.
+        // The content of the second half at first does not matter, nor whether the file is so long.
         let mapping = Self::new(fd, start, both)?;
         // SAFETY: the second half is this mapping's own.
         let second = unsafe { mapping.base.add(length) };

@@ -39,7 +39,7 @@ pub(crate) fn nameable_file(length: u64) -> io::Result<OwnedFd> {
     let fd = syscall!(open(DIRECTORY.as_ptr(), flags, MODE))?;
     // SAFETY: open has just made this descriptor.
     let fd = unsafe { own(fd)? };
-    // Whatever the umask is.
+    // Independent of the umask.
     syscall!(fchmod(fd.as_raw_fd(), MODE))?;
     reserve_file(&fd, 0, length)?;
     Ok(fd)
@@ -61,7 +61,7 @@ pub(crate) fn open_name(name: &str) -> io::Result<OwnedFd> {
     unsafe { own(fd) }
 }
 
-/// Takes the name away; who has the file keeps it.
+/// Takes the name away; a process that has the file keeps it.
 pub(crate) fn remove_name(name: &str) -> io::Result<()> {
     syscall!(unlink(path(name)?.as_ptr()))?;
     Ok(())

@@ -23,7 +23,7 @@ impl Control {
     }
 }
 
-/// Two connected sockets that keep messages apart. Who receives on one of them is told when all copies of the
+/// Two connected sockets that keep messages apart. A receiver on one of them is told when all copies of the
 /// other one are closed.
 pub(crate) fn message_pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds: [RawFd; 2] = [-1; 2];
@@ -80,7 +80,7 @@ pub(crate) fn peek_message(socket: RawFd, buf: &mut [u8]) -> io::Result<usize> {
     Ok(length.unsigned_abs())
 }
 
-/// What [`recv_message`] received.
+/// The result of [`recv_message`].
 pub(crate) struct Received {
     /// How many bytes; none, and no descriptors, is the end.
     pub(crate) length: usize,

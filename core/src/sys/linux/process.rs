@@ -50,7 +50,7 @@ pub(crate) fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// What is to be done when this process ends by `exit`, or `main` returns, or this library is unloaded.
+/// The function to call when this process ends by `exit`, or `main` returns, or this library is unloaded.
 static AT_EXIT: AtomicPtr<fn()> = AtomicPtr::new(std::ptr::null_mut());
 
 extern "C" fn exiting() {
@@ -121,7 +121,7 @@ pub(crate) fn heed_interrupt(before: libc::sighandler_t) {
     unsafe { libc::signal(libc::SIGINT, before) };
 }
 
-/// What a program that is started is given beyond what `Command` can do.
+/// The extras of a program that is started, beyond those of `Command`.
 pub(crate) struct Extras {
     /// Descriptors, and the numbers that they are to have.
     pub(crate) descriptors: Vec<(OwnedFd, RawFd)>,
@@ -146,7 +146,7 @@ pub(crate) fn occupy(descriptors: &[(OwnedFd, RawFd)]) -> Vec<OwnedFd> {
 pub(crate) fn add_extras(command: &mut std::process::Command, extras: Extras) {
     use std::os::unix::process::CommandExt;
     let highest = extras.descriptors.iter().map(|(_, number)| *number).max().unwrap_or(0);
-    // What is moved out of the way is written here: nothing is allocated in the child.
+    // The numbers of moved descriptors are written here: nothing is allocated in the child.
     let mut moved: Vec<RawFd> = vec![-1; extras.descriptors.len()];
     let prepare = move || {
         if extras.new_session {

@@ -16,7 +16,7 @@ __all__ = ["Client", "Listener", "Pipe"]
 
 @_use(_standard.Listener, Queue=_Queue)
 class Listener(_standard.Listener):
-    """What clients of other threads connect to."""
+    """A listener to which clients of other threads connect."""
 
 
 Client = _with_names(_standard.Client, {"Queue": _Queue}, __name__)
