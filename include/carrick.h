@@ -230,7 +230,7 @@
 #define CARRICK_ROLE_CLIENT 1
 
 /**
- * What Python's multiprocessing.connection speaks.
+ * The format of Python's multiprocessing.connection.
  */
 #define CARRICK_FORMAT_MULTIPROCESSING 0
 
@@ -462,7 +462,7 @@ typedef struct carrick_gate carrick_gate;
 typedef struct carrick_listener carrick_listener;
 
 /**
- * A lock for threads and processes. Who waits for one whose holder has died gets it within 100 ms, with E_OWNER_DIED. A
+ * A lock for threads and processes. A waiter for one whose holder has died gets it within 100 ms, with E_OWNER_DIED. A
  * child made by fork may go on using it; another program attaches to it. Thread word: ANY; a recursive one is released
  * by the thread that took it.
  */
@@ -626,7 +626,7 @@ typedef struct carrick_listen_options {
 } carrick_listen_options;
 
 /**
- * What kind of lock, and what this handle's waits do. Fill it with carrick_lock_options_init.
+ * The kind of lock, and the policy of this handle's waits. Fill it with carrick_lock_options_init.
  */
 typedef struct carrick_lock_options {
     /**
@@ -680,7 +680,7 @@ typedef struct carrick_process_options {
      */
     size_t struct_size;
     /**
-     * The kernel kills it when this process ends, however it does: 0 or 1 (0). What holds it is a descriptor: a process
+     * The kernel kills it when this process ends, however it does: 0 or 1 (0). A descriptor holds it: a process
      * that closes all descriptors it finds is held no longer.
      */
     int32_t daemon;
@@ -732,16 +732,17 @@ typedef struct carrick_process_options {
      */
     const char *const *environment;
     /**
-     * Who forks, for carrick_process_start: BORROWED for the call, may be NULL (this process).
+     * The server that forks, for carrick_process_start: BORROWED for the call, may be NULL (this process).
      */
     const struct carrick_fork_server *server;
 } carrick_process_options;
 
 /**
- * What a process runs; returns its exit code, of which the lower eight bits count. Which thread: the only one of a
- * process of its own. Concurrent: no. May it block: yes. Forbidden: where the program has threads, whatever needs a lock that another
- * thread may have held when the process was started (carrick_process_start). Lifetime: argument and channel until it
- * returns; channel is NULL unless the options asked for one. Calling exit in it runs the parent's exit handlers.
+ * The function that a process runs; returns its exit code, of which the lower eight bits count. Which thread: the only
+ * one of a process of its own. Concurrent: no. May it block: yes. Forbidden: where the program has threads, whatever
+ * needs a lock that another thread may have held when the process was started (carrick_process_start). Lifetime:
+ * argument and channel until it returns; channel is NULL unless the options asked for one. Calling exit in it runs the
+ * parent's exit handlers.
  */
 typedef int32_t (*carrick_process_fn)(const uint8_t *argument,
                                       size_t argument_len,
@@ -937,7 +938,7 @@ const char *carrick_status_name(int32_t status);
 const char *carrick_status_text(int32_t status);
 
 /**
- * What went wrong in the last failing call of this thread, with the values involved; empty before any. It
+ * The cause of the last failing call of this thread, with the values involved; empty before any. It
  * holds no byte of a key. Writes text without a final zero.
  * Codes: E_BUFFER (out_len has the length needed), E_NULL. ANY thread. Since 0.1.
  */
@@ -1053,8 +1054,8 @@ carrick_status carrick_barrier_attach(int32_t fd,
                                       struct carrick_barrier **out_barrier);
 
 /**
- * What another process needs for carrick_barrier_attach: a descriptor, BORROWED until the barrier is freed, to be inherited or
- * sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+ * The place of the barrier for carrick_barrier_attach in another process: a descriptor, BORROWED until the barrier is
+ * freed, to be inherited or sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
  * Codes: E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_barrier_place(const struct carrick_barrier *barrier,
@@ -1135,8 +1136,9 @@ carrick_status carrick_condition_attach(int32_t fd,
                                         struct carrick_condition **out_condition);
 
 /**
- * What another process needs for carrick_condition_attach: a descriptor, BORROWED until the condition is freed, to be inherited or
- * sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+ * The place of the condition for carrick_condition_attach in another process: a descriptor, BORROWED until the
+ * condition is freed, to be inherited or sent over a Unix socket, and a number. Many share a descriptor. It is
+ * close-on-exec.
  * Codes: E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_condition_place(const struct carrick_condition *condition,
@@ -1415,8 +1417,8 @@ carrick_status carrick_event_attach(int32_t fd,
                                     struct carrick_event **out_event);
 
 /**
- * What another process needs for carrick_event_attach: a descriptor, BORROWED until the event is freed, to be inherited or
- * sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+ * The place of the event for carrick_event_attach in another process: a descriptor, BORROWED until the event is
+ * freed, to be inherited or sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
  * Codes: E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_event_place(const struct carrick_event *event,
@@ -1605,8 +1607,8 @@ carrick_status carrick_lock_attach(int32_t fd,
                                    struct carrick_lock **out_lock);
 
 /**
- * What another process needs for carrick_lock_attach: a descriptor, BORROWED until the lock is freed, to be inherited or
- * sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+ * The place of the lock for carrick_lock_attach in another process: a descriptor, BORROWED until the lock is
+ * freed, to be inherited or sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
  * Codes: E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_lock_place(const struct carrick_lock *lock,
@@ -1638,7 +1640,7 @@ carrick_status carrick_lock_is_locked(const struct carrick_lock *lock, int32_t *
 
 /**
  * The number of the process that holds the lock, at this moment, or 0 if nobody does. A holder that has died holds it
- * still: who asks the kernel about the number may find no such process, or another one that has it now.
+ * still: the kernel may know no process of that number, or another one that has it now.
  * Codes: E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_lock_holder(const struct carrick_lock *lock,
@@ -1663,7 +1665,7 @@ carrick_status carrick_name_open(const char *name,
                                  int32_t *out_fd);
 
 /**
- * Takes a name away. Who has what it was the name of keeps that, and the name can be given again. Names that nobody
+ * Takes a name away. A process that has the named object keeps it, and the name can be given again. Names that nobody
  * takes away stay until the machine starts again.
  * Codes: E_INVALID (no such name is possible), E_OS (ENOENT: nothing has this name; ...), E_NULL. ANY thread. Since 0.1.
  */
@@ -2069,8 +2071,9 @@ carrick_status carrick_semaphore_attach(int32_t fd,
                                         struct carrick_semaphore **out_semaphore);
 
 /**
- * What another process needs for carrick_semaphore_attach: a descriptor, BORROWED until the semaphore is freed, to be inherited or
- * sent over a Unix socket, and a number. Many share a descriptor. It is close-on-exec.
+ * The place of the semaphore for carrick_semaphore_attach in another process: a descriptor, BORROWED until the
+ * semaphore is freed, to be inherited or sent over a Unix socket, and a number. Many share a descriptor. It is
+ * close-on-exec.
  * Codes: E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_semaphore_place(const struct carrick_semaphore *semaphore,
