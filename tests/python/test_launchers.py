@@ -136,7 +136,18 @@ def test_what_a_preloaded_module_has_printed_is_printed_once(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
 @pytest.mark.parametrize(
-    "kind", ["Lock", "RLock", "Semaphore", "BoundedSemaphore", "Condition", "Event", "Barrier", "Queue", "SimpleQueue"]
+    "kind",
+    [
+        "Lock",
+        "RLock",
+        "Semaphore",
+        "BoundedSemaphore",
+        "Condition",
+        "Event",
+        "Barrier",
+        "Queue",
+        "SimpleQueue",
+    ],
 )
 def test_a_new_primitive_finds_a_resource_tracker_that_has_died(kind: str, method: str) -> None:
     run(

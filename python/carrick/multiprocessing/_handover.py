@@ -32,7 +32,7 @@ def is_fork(ctx: Any) -> bool:
 
 
 def heed_context(ctx: Any) -> bool:
-    """For a new primitive: :func:`is_fork`, and a resource tracker that has died is replaced, with the standard warning.
+    """For a new primitive: :func:`is_fork`, and a dead resource tracker is replaced, with the standard warning.
 
     The standard primitives of the other start methods do that when they tell the tracker of their names. Ours have none
     to tell, so a tracker that nobody has needed yet is not started.

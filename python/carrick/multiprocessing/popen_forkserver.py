@@ -49,7 +49,7 @@ class Popen(_standard.Popen):
         if getattr(sys, "frozen", False):
             # The program itself is the interpreter, and knows the standard ways to be a server or a child only.
             vars(_standard)["forkserver"] = _standard_forkserver
-            return _StandardPopen(process_obj)  # type: ignore[no-untyped-call]
+            return _StandardPopen(process_obj)
         return super().__new__(cls)
 
     def _launch(self, process_obj: Any) -> None:
