@@ -26,8 +26,14 @@ SETTLING = 10.0
 """Seconds in which what a test has ended must be gone from the kernel's tables."""
 
 
+_standard_error = 2
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """From 3.15 on os.fork raises a warning of threads that has been made an error, and the watchdog's is one."""
+    global _standard_error
+    # During a test pytest has a file of its own there, and what is written into it is lost when the process is shot.
+    _standard_error = os.dup(2)
     if sys.version_info >= (3, 15):
         line = "ignore:This process .* is multi-threaded, use of fork:DeprecationWarning"
         config.addinivalue_line("filterwarnings", line)
@@ -97,7 +103,7 @@ def _first_ones() -> None:
 
 @pytest.fixture(autouse=True)
 def _watchdog() -> Iterator[None]:
-    faulthandler.dump_traceback_later(WATCHDOG, exit=True)
+    faulthandler.dump_traceback_later(WATCHDOG, exit=True, file=_standard_error)
     yield
     faulthandler.cancel_dump_traceback_later()
 

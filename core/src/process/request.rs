@@ -14,6 +14,10 @@
 //! a text in its lower half, which follows: why children die here before they take a request. A report that ends early
 //! says that the child, before that, or the server died.
 //!
+//! A message without descriptors is a *nudge*, from a client whose child has not begun after a while: a child that was stopped with the
+//! request in its hands may have taken it before the server could see that there was one. The child that takes a nudge
+//! has the server look after the others; where there is none the server sees the nudge itself.
+//!
 //! A server that ends for a reason of its own leaves that as a message for its clients ([`last_words`]).
 #![forbid(unsafe_code)]
 
@@ -24,12 +28,17 @@ use crate::time::Deadline;
 use std::fs::File;
 use std::io::{self, IoSlice, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 /// The longest body that goes into the message itself.
 const LONGEST_INLINE: usize = 32 << 10;
 
 /// The most descriptors in the first message: there are the report and perhaps a socket and a body besides.
 const MOST_INLINE: usize = sys::MOST_DESCRIPTORS - 3;
+
+/// How long a client waits for its child until it sends a nudge, first and last, with twice as long between two of them each
+/// time.
+const NUDGED: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(2));
 
 const APART: u8 = 1;
 const MORE: u8 = 2;
@@ -131,7 +140,12 @@ pub fn ask(server: BorrowedFd<'_>, body: &[u8], descriptors: &[BorrowedFd<'_>]) 
         drop(theirs);
         write_all(&ours, body)?;
     }
-    await_one(report.as_fd(), Interest::Read)?;
+    let (mut patience, most) = NUDGED;
+    while !super::nap(report.as_fd(), Interest::Read, ASKING, Deadline::after(patience))? {
+        // Where there is no room for it there are others.
+        let _ = sys::send_message(server.as_raw_fd(), &[&[0]], &[]);
+        patience = most.min(patience * 2);
+    }
     match report.try_clone().and_then(read_number).map_err(failed)? {
         Some(errno) if errno < 0 => Err(Error::from_os(i32::try_from(-errno).unwrap_or(libc::EIO), ASKING)),
         Some(pid) if pid < ENDING => Ok((i32::try_from(pid).unwrap_or(0), report)),

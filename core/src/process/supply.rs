@@ -5,7 +5,8 @@
 //! # Who knows what
 //! An *idle* child waits for a request. When it has one it sends the request's report to the server: from then on it
 //! is *busy*, and the server writes its exit code there. Then it writes its own number there, and begins. A child that
-//! dies idle is replaced; one that is stopped idle is killed.
+//! dies idle is replaced; one that is stopped idle is killed. It passes the nudges of clients on to the server, without
+//! a report.
 //!
 //! # Deaths
 //! An idle child is killed by the kernel when the server ends. A busy one lives on. All end by themselves when they
@@ -341,14 +342,15 @@ impl Supply {
             let Ok(pid) = i32::try_from(i64::from_ne_bytes(*number)) else { continue };
             if !text.is_empty() {
                 self.words = Some((pid, String::from_utf8_lossy(text).into_owned()));
-            }
-            if let Some(report) = received.fds.pop()
-                && self.children.busy(pid, report)
-            {
-                self.rounds = 0;
-                if self.children.idle() == 0 {
-                    self.wanted = MOST_IDLE.min(self.wanted + 1);
+            } else if let Some(report) = received.fds.pop() {
+                if self.children.busy(pid, report) {
+                    self.rounds = 0;
+                    if self.children.idle() == 0 {
+                        self.wanted = MOST_IDLE.min(self.wanted + 1);
+                    }
                 }
+            } else {
+                self.look_soon();
             }
         }
     }
@@ -357,9 +359,7 @@ impl Supply {
     fn reap(&mut self) -> Result<()> {
         let (all, arrived) = self.children.ended().map_err(|e| Error::from_io(&e, SERVING))?;
         if arrived {
-            let (first, _) = ATTENDED;
-            let soon = Deadline::after(first);
-            self.attended = Some((self.attended.map_or(soon, |(deadline, _)| deadline.min(soon)), first));
+            self.look_soon();
         }
         if !all.is_empty() {
             // Their last messages have arrived by now.
@@ -378,6 +378,13 @@ impl Supply {
             }
         }
         Ok(())
+    }
+
+    /// A request has arrived, or waits for its child.
+    fn look_soon(&mut self) {
+        let (first, _) = ATTENDED;
+        let soon = Deadline::after(first);
+        self.attended = Some((self.attended.map_or(soon, |(deadline, _)| deadline.min(soon)), first));
     }
 
     fn died_idle(&mut self, pid: i32, code: Option<i32>, ended: &Ended) {
@@ -406,6 +413,7 @@ pub fn resign(requests: BorrowedFd<'_>, reason: &str) {
 
 fn take(requests: &OwnedFd, saying: &OwnedFd, server: u32) -> Result<Option<Request>> {
     let failed = |e: io::Error| Error::from_io(&e, "wait for a request");
+    let me = i64::from(std::process::id());
     loop {
         if !sys::die_with_parent(server).map_err(failed)? {
             return Ok(None);
@@ -417,10 +425,14 @@ fn take(requests: &OwnedFd, saying: &OwnedFd, server: u32) -> Result<Option<Requ
         };
         let (request, report) = match opened {
             Ok(opened) => opened,
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EINTR | libc::EBADMSG)) => continue,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) if e.raw_os_error() == Some(libc::EBADMSG) => {
+                // A nudge. Where there is no room for it the server is awake anyhow.
+                let _ = sys::send_message(saying.as_raw_fd(), &[&me.to_ne_bytes()], &[]);
+                continue;
+            }
             Err(e) => return Err(failed(e)),
         };
-        let me = i64::from(std::process::id());
         loop {
             match sys::send_message(saying.as_raw_fd(), &[&me.to_ne_bytes()], &[report.as_fd()]) {
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {

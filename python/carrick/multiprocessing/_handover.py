@@ -39,9 +39,9 @@ def heed_context(ctx: Any) -> bool:
     """
     if is_fork(ctx):
         return True
-    module: Any = sys.modules.get("multiprocessing.resource_tracker")
-    tracker = module and module._resource_tracker
-    fd = tracker and tracker._fd
+    # Another thread may be about to import the module.
+    tracker: Any = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
+    fd = getattr(tracker, "_fd", None)
     if fd is not None:
         poll = select.poll()
         # An error is that nobody has the other end of the pipe any more.
