@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import socketserver as standard
+import sys
 import threading
 from typing import Any
 
@@ -275,17 +276,23 @@ def test_a_server_on_a_thread_that_is_no_daemon_serves_on_when_the_main_thread_h
                 data = self.request.recv(10)
                 self.request.sendall(data)
                 if data == b"stop":
-                    threading.Thread(target=self.server.shutdown).start()
                     done.set()
+
+        def stop():
+            done.wait()
+            server.shutdown()
 
         done = threading.Event()
         server = getattr(socketserver, kind)(("127.0.0.1", 0), Echo)
         threading.Thread(target=server.serve_forever, daemon=daemon).start()
-        if daemon:
-            threading.Thread(target=done.wait).start()  # the interpreter waits for it
+        threading.Thread(target=stop).start()  # the interpreter waits for it
         print(server.server_address[1], flush=True)
         """
+    # 3.12.0 and 3.12.1 start no thread once the main thread has ended: threading servers answer nobody there.
+    no_threads = (3, 12) <= sys.version_info < (3, 12, 2)
     for kind in STREAM:
+        if no_threads and kind.startswith("Threading"):
+            continue
         for daemon in (False, True):
             with running(source.format(kind=kind, daemon=daemon)) as process:
                 assert process.stdout is not None
