@@ -99,6 +99,9 @@ def _first_ones() -> None:
         process.start()
         process.join()
         process.close()
+    # Each test collects garbage twice: not among all that pytest has made of the tests.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
