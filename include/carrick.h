@@ -1734,7 +1734,7 @@ carrick_status carrick_process_options_init(struct carrick_process_options *out_
  * threads only the caller's; a lock that another thread held, such as that of malloc'd memory of other libraries or of
  * stdio, may be held for ever there, so a program with threads takes a fork server. The process ends without exit
  * handlers; stdio is flushed. options may be NULL. out_process is OWNED.
- * Codes: E_INVALID, E_VERSION, E_CLOSED (the fork server was killed), E_WORKER_DIED (its children die first), E_NOMEMORY, E_OS (EAGAIN,
+ * Codes: E_INVALID, E_VERSION, E_STATE (a daemon, and no /proc), E_CLOSED (the fork server was killed), E_WORKER_DIED (its children die first), E_NOMEMORY, E_OS (EAGAIN,
  * EMFILE, ...), E_INTERRUPTED, E_NULL. ANY thread. Since 0.1.
  */
 carrick_status carrick_process_start(carrick_process_fn function,

@@ -30,10 +30,16 @@ _standard_error = 2
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """From 3.15 on os.fork raises a warning of threads that has been made an error, and the watchdog's is one."""
+    """Make this process one that can be tested in.
+
+    From 3.15 on os.fork raises a warning of threads that has been made an error, and the watchdog's is one.
+    """
     global _standard_error
     # During a test pytest has a file of its own there, and what is written into it is lost when the process is shot.
     _standard_error = os.dup(2)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        # A shell starts what runs in the background so, and tests and their children are interrupted.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.version_info >= (3, 15):
         line = "ignore:This process .* is multi-threaded, use of fork:DeprecationWarning"
         config.addinivalue_line("filterwarnings", line)

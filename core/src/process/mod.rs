@@ -35,7 +35,7 @@ pub use child::{Child, Exit, reap};
 pub use server::{ForkServer, Task};
 pub use start::{Command, StartOptions, fork, fork_only};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::interrupt::{self, Sleeper};
 use crate::sys::{self, Interest, PollSlot};
 use crate::time::Deadline;
@@ -55,6 +55,18 @@ fn nap(fd: BorrowedFd<'_>, interest: Interest, operation: &'static str, deadline
         Err(e) if e.kind() != io::ErrorKind::Interrupted => Err(Error::from_io(&e, operation)),
         _ => interrupt::check(operation).map(|()| false),
     }
+}
+
+/// The lifeline of a process that is to be a daemon.
+fn lifeline_if(daemon: bool) -> Result<Option<OwnedFd>> {
+    if !daemon {
+        return Ok(None);
+    }
+    if !sys::can_hold_on() {
+        let detail = "a daemon takes /proc, which is not there: mount it, or start a process that is none";
+        return Err(Error::with_detail(Kind::State, "start a daemon", detail));
+    }
+    lifeline().map(Some)
 }
 
 /// A descriptor of this process's lifeline, to give to processes that are to end with this one.

@@ -92,8 +92,7 @@ impl ForkServer {
     /// left, here or in the server.
     pub fn start(&self, body: &[u8], descriptors: &[BorrowedFd<'_>], options: StartOptions) -> Result<Child> {
         const STARTING: &str = "start a process";
-        let failed = |e: io::Error| Error::from_io(&e, STARTING);
-        let lifeline = if options.daemon { Some(sys::lifeline().map_err(failed)?) } else { None };
+        let lifeline = super::lifeline_if(options.daemon)?;
         let pair = if options.channel { Some(Stream::pair()?) } else { None };
         let (ours, theirs) = match pair {
             Some((ours, theirs)) => (Some(ours), Some(theirs.into_fd()?)),

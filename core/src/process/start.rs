@@ -187,7 +187,7 @@ impl Command {
         }
         let channel = self.add_channel()?;
         let _occupied = sys::occupy(&self.descriptors);
-        let lifeline = if self.daemon { Some(sys::lifeline().map_err(failed)?) } else { None };
+        let lifeline = super::lifeline_if(self.daemon)?;
         if lifeline.is_some() || self.new_session || !self.descriptors.is_empty() {
             let Self { descriptors, new_session, .. } = self;
             sys::add_extras(&mut self.inner, Extras { descriptors, new_session, lifeline });
@@ -292,7 +292,7 @@ pub struct StartOptions {
 /// ```
 ///
 /// # Errors
-/// `Os`: EAGAIN is about the number of processes, EMFILE about descriptors. `NoMemory`.
+/// `Os`: EAGAIN is about the number of processes, EMFILE about descriptors. `NoMemory`. `State`: a daemon takes /proc.
 pub fn fork(
     options: StartOptions,
     function: impl FnOnce(Option<Connection<Stream>>) -> i32,
@@ -320,7 +320,7 @@ fn fork_with(
     function: impl FnOnce(Option<Connection<Stream>>) -> i32,
 ) -> Result<Child> {
     let failed = |e: io::Error| Error::from_io(&e, "fork");
-    let lifeline = if options.daemon { Some(sys::lifeline().map_err(failed)?) } else { None };
+    let lifeline = super::lifeline_if(options.daemon)?;
     let (ours, theirs) = if options.channel {
         let (ours, theirs) = Stream::pair()?;
         (Some(Connection::new(ours, Format::MULTIPROCESSING)), Some(theirs))

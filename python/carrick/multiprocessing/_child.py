@@ -165,10 +165,17 @@ def prepare(process_obj: "Any", stdin: "Any" = None) -> None:
 
 
 def hold_on(lifeline: int) -> None:
-    """End with the process that the lifeline is of; the descriptor is taken over."""
+    """End with the process that the lifeline is of; the descriptor is taken over.
+
+    Where there is no /proc a killed parent's daemon lives on, as with the standard library.
+    """
     from carrick import _carrick
 
-    if not _carrick.hold_on(lifeline):
+    try:
+        is_held = _carrick.hold_on(lifeline)
+    except FileNotFoundError:
+        return
+    if not is_held:
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -148,6 +148,11 @@ pub(crate) fn hold_on(lifeline: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(poll(&mut [PollSlot::new(fd, Interest::Nothing)], Deadline::NOW)? == 0)
 }
 
+/// Whether there is a /proc, which [`hold_on`] takes.
+pub(crate) fn can_hold_on() -> bool {
+    syscall!(access(c"/proc/self/fd".as_ptr(), libc::X_OK)).is_ok()
+}
+
 /// Of fcntl.h, generic to all of Linux; the libc crate has it for some targets only.
 const F_SETSIG: libc::c_int = 10;
 
