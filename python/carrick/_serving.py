@@ -168,9 +168,21 @@ def _forked() -> None:
         native = state.native if state is not None else None
         if native is not None:
             _close_copy(native.listening, server)
+        threads = vars(server).get("_threads")
+        if isinstance(threads, list):
+            threads[:] = filter(_can_be_joined, threads)
     _generation += 1
     _servers = weakref.WeakSet()
     _kept.clear()
+
+
+def _can_be_joined(thread: threading.Thread) -> bool:
+    """Whether ``server_close`` can wait for a thread: not if it was about to be started when the process forked."""
+    try:
+        thread.join(0)
+    except RuntimeError:
+        return False
+    return True
 
 
 def _close_copy(descriptor: int, server: Any) -> None:

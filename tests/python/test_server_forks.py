@@ -9,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ def in_child(call: Any) -> None:
         try:
             call()
             code = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
@@ -103,6 +106,15 @@ def test_what_a_child_does_with_a_server_does_not_reach_its_parent(
         assert [answers(server, scratch) for _ in range(3)] == [True] * 3
         # A descriptor that the child has left readable would have the server's thread spin.
         assert stays_asleep()
+
+
+def test_a_child_closes_a_server_whose_thread_was_about_to_be_started() -> None:
+    # Another thread of the parent's may be at this point when one forks.
+    with made("ThreadingTCPServer", Echo, Path()) as server:
+        assert answers(server, Path())
+        server._threads.append(threading.Thread())
+        in_child(server.server_close)
+        del server._threads[-1]
 
 
 @pytest.mark.parametrize("name", STREAM)
