@@ -83,7 +83,8 @@ pub(crate) struct MessageServer {
 /// The stage of the server; it can serve once.
 enum Stage {
     Bound(server::MessageServer),
-    Served,
+    /// By the process of this number: to a child that it forks there is nothing to wait for.
+    Served(u32),
     /// Shut down before it served: serving then ends as soon as it begins.
     Unserved,
 }
@@ -91,6 +92,11 @@ enum Stage {
 impl MessageServer {
     fn stage(&self) -> MutexGuard<'_, Stage> {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a thread of this process serves or has served, or is about to.
+    fn serves_here(&self) -> bool {
+        matches!(*self.stage(), Stage::Served(process) if process == std::process::id())
     }
 }
 
@@ -160,13 +166,14 @@ impl MessageServer {
             let mut stage = self.stage();
             match &*stage {
                 Stage::Unserved => return Ok(()),
-                _ => std::mem::replace(&mut *stage, Stage::Served),
+                Stage::Served(_) => {
+                    let detail = "this server is serving, or has served: make another";
+                    return Err(raise(py, &Error::with_detail(Kind::State, "serve", detail)));
+                }
+                Stage::Bound(_) => std::mem::replace(&mut *stage, Stage::Served(std::process::id())),
             }
         };
-        let Stage::Bound(server) = begun else {
-            let detail = "this server is serving, or has served: make another";
-            return Err(raise(py, &Error::with_detail(Kind::State, "serve", detail)));
-        };
+        let Stage::Bound(server) = begun else { return Ok(()) };
         let handler = Held::new(handler);
         let handle = move |request: &mut server::Request<'_>| answer(&handler, request);
         serve_interruptibly(py, &self.handle, move || server.serve_on(handle, spawner(start)))
@@ -180,7 +187,7 @@ impl MessageServer {
         let unserved = {
             let mut stage = self.stage();
             match &*stage {
-                Stage::Served => None,
+                Stage::Served(_) => None,
                 _ => Some(std::mem::replace(&mut *stage, Stage::Unserved)),
             }
         };
@@ -188,12 +195,16 @@ impl MessageServer {
             // Dropping it closes the listener, after the lock is gone.
             return Ok(());
         }
+        if !self.serves_here() {
+            self.handle.request_shutdown();
+            return Ok(());
+        }
         waiting(py, || self.handle.shutdown(deadline)).or_raise(py)
     }
 
     /// Waits until serving has ended.
     fn _carrick_wait(&self, py: Python<'_>) -> PyResult<()> {
-        if !matches!(*self.stage(), Stage::Served) {
+        if !self.serves_here() {
             return Ok(());
         }
         waiting(py, || self.handle.wait(carrick::Deadline::NEVER)).or_raise(py)

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,13 @@ def test_a_message_server_goes_on_whatever_a_child_does_with_it(end: str) -> Non
                 in_child(call)
                 client.send_bytes(b"word")
                 assert client.recv_bytes() == b"word"
+
+
+@pytest.mark.parametrize("end", ["shutdown", "with"])
+def test_a_child_ends_a_message_server_whose_thread_was_about_to_serve(end: str) -> None:
+    for _ in range(100):
+        with carrick.MessageServer(ADDRESS, lambda request: request.body) as server:
+            in_child(server.shutdown if end == "shutdown" else partial(server.__exit__, None, None, None))
 
 
 def test_a_listener_that_a_child_closes_goes_on_accepting_in_the_parent() -> None:

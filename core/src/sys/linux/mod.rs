@@ -28,7 +28,8 @@ pub(crate) use io::{
     write_pipe,
 };
 pub(crate) use lineage::{
-    KeepChildren, MostDescriptors, bury_child, can_hold_on, die_with_parent, hold_on, kill_child, lifeline, outlive_parent,
+    KeepChildren, MostDescriptors, bury_child, can_hold_on, die_with_parent, hold_on, kill_child, lifeline,
+    outlive_parent,
 };
 pub(crate) use memory::{
     Mapping, file_id, futex_wait, futex_wake, grow_file, is_sealed, longest_file, low_half, memory_file,
