@@ -176,6 +176,8 @@ pub(crate) fn in_child(test: &str) -> bool {
     if std::env::var_os(MARK).is_some() {
         return true;
     }
+    // To start a program opens descriptors, which the test that has its turn would count.
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let program = std::env::current_exe().expect("the program has a path");
     let status = std::process::Command::new(program)
         .args([test, "--exact", "--nocapture", "--test-threads=1"])
