@@ -188,10 +188,10 @@ fn what_is_no_name_is_refused_with_the_rule() {
 
 #[test]
 fn only_the_user_may_open_it_whatever_the_umask_is() {
-    let _test = Test::begin();
     if !in_child("only_the_user_may_open_it_whatever_the_umask_is") {
         return;
     }
+    let _test = Test::begin();
     for mask in [0, 0o777] {
         // SAFETY: it has no pointers; the process is this test's.
         unsafe { libc::umask(mask) };

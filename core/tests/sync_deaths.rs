@@ -367,10 +367,10 @@ fn a_party_that_is_interrupted_leaves_though_the_lock_of_the_barrier_is_a_dead_o
     fn file_and_word(place: &carrick::sync::Place<'_>, size: u64) -> (File, u64) {
         (place.fd.as_fd().try_clone_to_owned().unwrap().into(), 1024 + u64::from(place.slot) * size + 8)
     }
-    let _test = Test::begin();
     if !in_child("a_party_that_is_interrupted_leaves_though_the_lock_of_the_barrier_is_a_dead_ones") {
         return;
     }
+    let _test = Test::begin();
     let (lock, barrier) = (Lock::new().unwrap(), Barrier::new(2).unwrap());
     let holder = Child::start(|| drop(lock.acquire(NEVER)));
     assert_eq!(holder.status(0), 0);
