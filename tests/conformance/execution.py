@@ -27,7 +27,7 @@ _LOCK = Path(tempfile.gettempdir()) / "carrick-conformance-alone.lock"
 
 @dataclass(frozen=True)
 class Side:
-    """The library under test on an interpreter: stock with an empty prelude, or carrick."""
+    """What is under test on an interpreter: stock with an empty prelude, or carrick."""
 
     interpreter: interpreters.Interpreter
     prelude: str = ""
