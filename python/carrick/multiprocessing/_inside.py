@@ -13,7 +13,9 @@ import threading
 import time
 import types
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 del annotations
 
@@ -231,15 +233,34 @@ _KEPT = frozenset(("_buffer", "_notempty", "_rlock", "_wlock"))
 _OF_JOINABLE: dict[str, Callable[[Any], Any]] = {"_cond": _Done, "_unfinished_tasks": _Unfinished}
 
 
-def part(queue: Any, name: str) -> Any:
-    """The replacement in a queue for a part of the standard class; AttributeError for all else."""
-    make = _PARTS.get(name)
-    if make is None and hasattr(type(queue), "task_done"):
-        make = _OF_JOINABLE.get(name)
-    if make is None or "_carrick_queue" not in vars(queue):
-        raise AttributeError(f"{type(queue).__name__!r} object has no attribute {name!r}")
-    made = make(queue)
-    # A part that refers to the queue is made each time, or the queue would outlive its last user.
-    if name in _KEPT:
-        vars(queue)[name] = made
-    return made
+class _Part:
+    """The replacement in a queue for a part of the standard class.
+
+    It is an attribute of the class for each name, since a ``__getattr__`` of the class would slow down every attribute.
+    """
+
+    def __init__(self, name: str, make: Callable[[Any], Any]) -> None:
+        self._name = name
+        self._make = make
+
+    def __get__(self, queue: Any, owner: type) -> Any:
+        if queue is None or "_carrick_queue" not in vars(queue):
+            what = f"type object {owner.__name__!r}" if queue is None else f"{owner.__name__!r} object"
+            raise AttributeError(f"{what} has no attribute {self._name!r}")
+        made = self._make(queue)
+        # A part that refers to the queue is made each time, or the queue would outlive its last user.
+        if self._name in _KEPT:
+            vars(queue)[self._name] = made
+        return made
+
+
+def with_parts(cls: type[_T]) -> type[_T]:
+    """Give a class of queues those parts of the standard class that it does not inherit."""
+    parts = _PARTS
+    if hasattr(cls, "task_done"):
+        parts = _OF_JOINABLE
+    elif not hasattr(cls, "join_thread"):
+        parts = dict.fromkeys(("_rlock", "_wlock"), _lock)
+    for name, make in parts.items():
+        setattr(cls, name, _Part(name, make))
+    return cls

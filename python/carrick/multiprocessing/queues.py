@@ -144,6 +144,7 @@ def _is_limited() -> bool:
     return limit != resource.RLIM_INFINITY and limit < _ENOUGH
 
 
+@_inside.with_parts
 class Queue(_standard.Queue):  # type: ignore[type-arg]
     """A queue for processes, first in, first out, of at most ``maxsize`` items; 0 and less is no limit.
 
@@ -179,9 +180,6 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         self._opid = os.getpid()
         self._carrick_set_codec(codec)
         self._carrick_set(_carrick.SharedQueue(self._maxsize, max_bytes, name=name))
-
-    def __getattr__(self, name: str) -> Any:
-        return _inside.part(self, name)
 
     def _carrick_set_codec(self, codec: str) -> None:
         if codec not in _CODECS:
@@ -405,6 +403,7 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         traceback.print_exception(e)
 
 
+@_inside.with_parts
 class JoinableQueue(Queue):
     """A queue that can be waited for until all that was put is done."""
 
@@ -459,15 +458,13 @@ class _SimpleReader(_Reader):
             return None
 
 
+@_inside.with_parts
 class SimpleQueue(_standard.SimpleQueue):  # type: ignore[type-arg]
     """A queue for processes, first in, first out; ``put`` waits when 1 MiB is in it."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         _inside.stand_on_standard(cls, _OURS)
-
-    def __getattr__(self, name: str) -> Any:
-        return _inside.part(self, name)
 
     def __init__(self, *, ctx: Any) -> None:
         if type(self) in _OURS and _is_limited():
