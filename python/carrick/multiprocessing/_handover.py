@@ -7,10 +7,11 @@ Many primitives share a segment, so its descriptor goes to each child once and i
 from __future__ import annotations
 
 import os
-import select
 import sys
 from collections.abc import Callable
 from multiprocessing import context, reduction
+
+from carrick import _carrick
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,12 +43,9 @@ def heed_context(ctx: Any) -> bool:
     # Another thread may be about to import the module.
     tracker: Any = getattr(sys.modules.get("multiprocessing.resource_tracker"), "_resource_tracker", None)
     fd = getattr(tracker, "_fd", None)
-    if fd is not None:
-        poll = select.poll()
-        # An error is that nobody has the other end of the pipe any more.
-        poll.register(fd, 0)
-        if poll.poll(0):
-            tracker.ensure_running()
+    # This end of its pipe is readable once nobody has the other one: an error.
+    if fd is not None and _carrick.poll(fd, 0):
+        tracker.ensure_running()
     return False
 
 

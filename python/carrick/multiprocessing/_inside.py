@@ -88,7 +88,7 @@ def stand_on_standard(cls: type, ours: dict[type, type]) -> None:
     """Derive a class that overrides, or names, what only the standard classes have from those.
 
     ``ours`` has the standard class for each of our own. The bases of a class go with it, except one of which there is a
-    queue already: that one has the parts of :func:`part`.
+    queue already: that one has the parts of :func:`with_parts`.
     """
     family = [base for base in cls.__mro__ if issubclass(base, tuple(ours)) and base not in ours]
     known: set[type] = set(ours).union(*(base.__mro__ for base in ours.values()))
@@ -215,7 +215,7 @@ def _lock(queue: Any) -> Any:
     return Lock(ctx=context._default_context.get_context())
 
 
-_PARTS: dict[str, Callable[[Any], Any]] = {
+OF_QUEUE: dict[str, Callable[[Any], Any]] = {
     "_buffer": lambda queue: collections.deque(),
     "_notempty": lambda queue: threading.Condition(threading.Lock()),
     "_rlock": _lock,
@@ -230,7 +230,10 @@ _PARTS: dict[str, Callable[[Any], Any]] = {
 
 _KEPT = frozenset(("_buffer", "_notempty", "_rlock", "_wlock"))
 
-_OF_JOINABLE: dict[str, Callable[[Any], Any]] = {"_cond": _Done, "_unfinished_tasks": _Unfinished}
+OF_JOINABLE: dict[str, Callable[[Any], Any]] = {"_cond": _Done, "_unfinished_tasks": _Unfinished}
+"""Those that a JoinableQueue has besides."""
+
+OF_SIMPLE: dict[str, Callable[[Any], Any]] = {"_rlock": _lock, "_wlock": _lock}
 
 
 class _Part:
@@ -254,13 +257,12 @@ class _Part:
         return made
 
 
-def with_parts(cls: type[_T]) -> type[_T]:
-    """Give a class of queues those parts of the standard class that it does not inherit."""
-    parts = _PARTS
-    if hasattr(cls, "task_done"):
-        parts = _OF_JOINABLE
-    elif not hasattr(cls, "join_thread"):
-        parts = dict.fromkeys(("_rlock", "_wlock"), _lock)
-    for name, make in parts.items():
-        setattr(cls, name, _Part(name, make))
-    return cls
+def with_parts(parts: dict[str, Callable[[Any], Any]]) -> Callable[[type[_T]], type[_T]]:
+    """Give a class of queues these parts of the standard class."""
+
+    def give(cls: type[_T]) -> type[_T]:
+        for name, make in parts.items():
+            setattr(cls, name, _Part(name, make))
+        return cls
+
+    return give

@@ -144,7 +144,7 @@ def _is_limited() -> bool:
     return limit != resource.RLIM_INFINITY and limit < _ENOUGH
 
 
-@_inside.with_parts
+@_inside.with_parts(_inside.OF_QUEUE)
 class Queue(_standard.Queue):  # type: ignore[type-arg]
     """A queue for processes, first in, first out, of at most ``maxsize`` items; 0 and less is no limit.
 
@@ -403,7 +403,7 @@ class Queue(_standard.Queue):  # type: ignore[type-arg]
         traceback.print_exception(e)
 
 
-@_inside.with_parts
+@_inside.with_parts(_inside.OF_JOINABLE)
 class JoinableQueue(Queue):
     """A queue that can be waited for until all that was put is done."""
 
@@ -458,7 +458,7 @@ class _SimpleReader(_Reader):
             return None
 
 
-@_inside.with_parts
+@_inside.with_parts(_inside.OF_SIMPLE)
 class SimpleQueue(_standard.SimpleQueue):  # type: ignore[type-arg]
     """A queue for processes, first in, first out; ``put`` waits when 1 MiB is in it."""
 
