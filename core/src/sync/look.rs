@@ -109,11 +109,7 @@ impl<'a> Look<'a> {
         }
         // A waiter that leaves the checks to others has to find that they are late; one that checks, that another one
         // has just done so.
-        let fresh = if self.span > self.patience {
-            self.patience * 11 / 10
-        } else {
-            self.patience.min(self.span) * 2 / 5
-        };
+        let fresh = if self.span > self.patience { self.patience * 11 / 10 } else { self.span * 2 / 5 };
         let check = self.lookout.check(fresh);
         let longest = if let Some(mark) = check {
             self.mark = mark;
