@@ -320,6 +320,10 @@ def test_children_of_a_busy_process_can_use_everything() -> None:
     with serving(Server(("127.0.0.1", 0), Echo)) as server:
         serve_messages = Background(messages.serve_forever)
         everything = Everything(server.server_address, messages.address)
+        for step in everything.steps:
+            # Imports done later, such as that of the codec of host names: CPython leaves a module's lock taken in a
+            # child that is forked during another thread's import.
+            step()
         busy = [Background(again_and_again, step) for step in [*everything.steps, start_processes]]
         current = multiprocessing.Value("i", lock=False)
         try:
