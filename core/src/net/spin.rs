@@ -105,6 +105,11 @@ impl Spin {
         others > spinners_allowed()
     }
 
+    /// Whether even a moment's look pays: not where one wait after the other has been long, or for nothing.
+    pub(crate) fn is_hopeful(&self) -> bool {
+        self.credit.load(Ordering::Relaxed) > -CREDIT_MAX
+    }
+
     fn rate(&self, change: i8) {
         let credit = self.credit.load(Ordering::Relaxed);
         let next = (credit + change).clamp(-CREDIT_MAX, CREDIT_MAX);
@@ -208,10 +213,12 @@ impl Wait<'_> {
     }
 
     /// The sleep after it has ended without what was waited for, mostly because its time was over. A short one that did
-    /// not spin says nothing.
+    /// not spin says no more than that a moment's look would have been for nothing, too.
     pub(crate) fn slept_in_vain(&self) {
         if self.tried || self.started.elapsed() >= WORTH {
             self.slept();
+        } else if self.spin.credit.load(Ordering::Relaxed) <= 0 {
+            self.spin.rate(-1);
         }
     }
 }

@@ -51,9 +51,9 @@ impl<const RECURSIVE: bool> LockWords<RECURSIVE> {
         taken
     }
 
-    /// Takes the mutex if it is free, or will be in a moment.
-    fn take_soon(&self) -> bool {
-        let taken = self.mutex.try_lock_for_a_moment();
+    /// Takes the mutex if it is free, or will be in a moment, which is not waited for where that has been for nothing.
+    fn take_soon(&self, spin: &Spin) -> bool {
+        let taken = spin.is_hopeful() && self.mutex.try_lock_for_a_moment();
         if taken {
             self.note_holder();
         }
@@ -270,10 +270,10 @@ impl Lock {
         self.slot.try_take()
     }
 
-    /// Takes the lock if it is free, or will be in some microseconds; never sleeps.
+    /// Takes the lock if it is free, or will be in some microseconds where such waits have been short; never sleeps.
     #[must_use]
     pub fn acquire_quickly(&self) -> bool {
-        self.slot.take_soon()
+        self.slot.take_soon(&self.spin)
     }
 
     /// Gives the lock up, whichever thread or process holds it.
@@ -334,10 +334,11 @@ impl RLock {
         if self.slot.is_mine() { self.deeper().is_ok() } else { self.slot.try_take() }
     }
 
-    /// Takes the lock if it is free or the calling thread's, or will be free in some microseconds; never sleeps.
+    /// Takes the lock if it is free or the calling thread's, or will be free in some microseconds where such waits have
+    /// been short; never sleeps.
     #[must_use]
     pub fn acquire_quickly(&self) -> bool {
-        if self.slot.is_mine() { self.deeper().is_ok() } else { self.slot.take_soon() }
+        if self.slot.is_mine() { self.deeper().is_ok() } else { self.slot.take_soon(&self.spin) }
     }
 
     fn deeper(&self) -> Result<()> {

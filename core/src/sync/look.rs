@@ -2,11 +2,13 @@
 //! Liveness checks: which waiter looks whether a process has died, and when.
 //!
 //! # One for all
-//! The waiters of one object share a [`Lookout`]: the time of the last check. A waiter whose time has come checks only where
-//! nobody has within two fifths of its patience ([`PATIENCE`], or [`SLICE`] where nothing can die), and comes again after that
-//! patience at the latest; one that finds that others do it comes half as often from then on, down to once in [`LONGEST`], and
-//! checks only where nobody has for longer than a patience. So however many wait for a lock, one or two of them check, 20 to
-//! 50 times a second.
+//! The waiters of one object share a [`Lookout`]: the time of the last check, and how many have come since. A waiter whose
+//! time has come checks only where nobody has within two fifths of its patience ([`PATIENCE`], or [`SLICE`] where nothing can
+//! die), and comes again after that patience at the latest; one that finds that others do it checks only where nobody has for
+//! longer than a patience, and comes ever more rarely, down to once in [`LONGEST`]. How rarely, the count tells: about one
+//! of all such waiters is to come between two checks, so one that finds others there before it lengthens its span, and the
+//! first one shortens it. So however many wait for a lock, one or two of them check, 20 to 50 times a second, and they are
+//! watched as often.
 //!
 //! The author of the last check comes again within its patience, and leaves its check out only where another one was
 //! later; so as long as it waits no more than that passes between two checks. One that stops waiting wakes another to take its
@@ -14,8 +16,8 @@
 //! check takes its place. Nothing in the memory has to be repaired for that.
 //!
 //! # Time
-//! Is the kernel's monotonic clock, which all processes of a machine share. A time that has not come yet (somebody has written
-//! over the memory) counts as long past.
+//! Is the kernel's monotonic clock, which all processes of a machine share, in steps of 16 ns: the count is in the low bits. A
+//! time that has not come yet (somebody has written over the memory) counts as long past.
 #![forbid(unsafe_code)]
 
 use super::atomic::{AtomicU64, Ordering};
@@ -27,12 +29,14 @@ use std::time::{Duration, Instant};
 /// The longest time between two checks of a holder while somebody waits.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 /// The longest time in which a waiter that leaves the checks to others sees whether there are any.
-const LONGEST: Duration = Duration::from_secs(4);
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// Nobody has checked yet.
 const NEVER: u64 = 0;
 /// The one that checked waits no more: a waiter that is awake is to check.
 const DESERTED: u64 = 1;
+/// How many have come since the check and left it at that; one more is not counted.
+const COUNT: u64 = 15;
 
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
@@ -43,16 +47,35 @@ fn nanos(span: Duration) -> u64 {
 #[repr(transparent)]
 pub(crate) struct Lookout(AtomicU64);
 
+/// The answer to one that comes to a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It is to check. The check has this mark, and the one before was by another one or long ago.
+    Mine(u64),
+    /// Somebody has, and so many others have come since.
+    Fresh(u64),
+}
+
 impl Lookout {
-    /// Makes the caller the one that checks now, unless somebody has done so within this time. Returns the mark of the
-    /// check.
-    fn check(&self, fresh: Duration) -> Option<u64> {
-        let last = self.0.load(Ordering::SeqCst);
-        let now = sys::clock_nanos().max(DESERTED + 1);
-        let is_fresh = last > DESERTED && now.checked_sub(last).is_some_and(|since| since < nanos(fresh));
-        let mine =
-            !is_fresh && self.0.compare_exchange(last, now, Ordering::SeqCst, Ordering::SeqCst).is_ok();
-        mine.then_some(now)
+    /// Makes the caller the one that checks now, unless somebody has done so within this time.
+    fn turn(&self, fresh: Duration) -> Turn {
+        let mut last = self.0.load(Ordering::SeqCst);
+        loop {
+            let now = sys::clock_nanos() & !COUNT;
+            let is_fresh =
+                last > COUNT && now.checked_sub(last & !COUNT).is_some_and(|since| since < nanos(fresh));
+            let count = last & COUNT;
+            if is_fresh && count == COUNT {
+                return Turn::Fresh(count);
+            }
+            // Of two that want to check, the slower one finds a fresh check.
+            let next = if is_fresh { last + 1 } else { now };
+            match self.0.compare_exchange(last, next, Ordering::SeqCst, Ordering::SeqCst) {
+                Ok(_) if is_fresh => return Turn::Fresh(count),
+                Ok(_) => return Turn::Mine(now),
+                Err(found) => last = found,
+            }
+        }
     }
 
     fn is_deserted(&self) -> bool {
@@ -62,11 +85,13 @@ impl Lookout {
     /// The caller, whose last check has this mark, waits no more. True if nobody has checked after it: another one is to be
     /// woken, and told by [`nobody_else`](Self::nobody_else) where there is none.
     fn desert(&self, mark: u64) -> bool {
-        self.0.compare_exchange(mark, DESERTED, Ordering::SeqCst, Ordering::SeqCst).is_ok()
+        let is_last = |last: u64| (last & !COUNT == mark).then_some(DESERTED);
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, is_last).is_ok()
     }
 
-    fn nobody_else(&self) {
-        let _ = self.0.compare_exchange(DESERTED, NEVER, Ordering::SeqCst, Ordering::SeqCst);
+    /// There is nobody to wake. Who comes next need not check at once.
+    fn nobody_else(&self, mark: u64) {
+        let _ = self.0.compare_exchange(DESERTED, mark, Ordering::SeqCst, Ordering::SeqCst);
     }
 }
 
@@ -109,17 +134,30 @@ impl<'a> Look<'a> {
         }
         // A waiter that leaves the checks to others has to find that they are late; one that checks, that another one
         // has just done so.
-        let fresh = if self.span > self.patience { self.patience * 11 / 10 } else { self.span * 2 / 5 };
-        let check = self.lookout.check(fresh);
-        let longest = if let Some(mark) = check {
-            self.mark = mark;
-            self.patience
-        } else {
-            LONGEST
+        let leaves = self.span > self.patience;
+        let turn = self.lookout.turn(if leaves { self.patience * 11 / 10 } else { self.span * 2 / 5 });
+        self.span = match turn {
+            Turn::Mine(_) => (self.span * 2).min(self.patience),
+            Turn::Fresh(0) if leaves => (self.span * 7 / 8).max(self.patience * 2),
+            Turn::Fresh(others) => (self.span * u32::try_from(others + 1).unwrap_or(1).max(2)).min(LONGEST),
         };
-        self.span = (self.span * 2).min(longest);
         self.next = Instant::now() + self.spread();
-        check.is_some()
+        self.is_mine(turn)
+    }
+
+    /// Whether this waiter, whose time is over, is to check for the last time: where nobody has just done so.
+    pub(crate) fn is_due_at_the_end(&mut self) -> bool {
+        if cfg!(loom) {
+            return true;
+        }
+        let turn = self.lookout.turn(self.patience * 2 / 5);
+        self.is_mine(turn)
+    }
+
+    fn is_mine(&mut self, turn: Turn) -> bool {
+        let Turn::Mine(mark) = turn else { return false };
+        self.mark = mark;
+        true
     }
 
     /// The span, shorter by up to a quarter where it is a long one: those who have begun at the same time are to come at
@@ -140,7 +178,7 @@ impl<'a> Look<'a> {
     pub(crate) fn end(&mut self, wake: impl FnOnce() -> bool) {
         let mark = std::mem::replace(&mut self.mark, NEVER);
         if mark != NEVER && self.lookout.desert(mark) && !wake() {
-            self.lookout.nobody_else();
+            self.lookout.nobody_else(mark);
         }
     }
 }
@@ -159,20 +197,47 @@ mod tests {
         look.is_due()
     }
 
+    /// Somebody has checked just now, and so many others have come since.
+    fn has_been_checked(lookout: &Lookout, others: u64) {
+        lookout.0.store(sys::clock_nanos() & !COUNT | others, Ordering::SeqCst);
+    }
+
     #[test]
     fn one_checks_and_the_others_come_ever_more_rarely() {
         let lookout = Lookout::default();
         let mut looks: Vec<_> = (0..8).map(|_| Look::after(PATIENCE, PATIENCE, &lookout)).collect();
         assert!(comes(&mut looks[0]) && looks[0].span == PATIENCE);
         for other in &mut looks[1..] {
-            for _ in 0..8 {
-                // It may have taken long to come here.
-                lookout.0.store(sys::clock_nanos(), Ordering::SeqCst);
+            for _ in 0..10 {
+                has_been_checked(&lookout, 1);
                 assert!(!comes(other));
             }
             assert_eq!(other.span, LONGEST);
             assert!(other.until_next() <= LONGEST);
         }
+    }
+
+    #[test]
+    fn the_more_there_are_the_more_rarely_each_of_them_comes() {
+        let lookout = Lookout::default();
+        let mut one = Look::after(PATIENCE, PATIENCE, &lookout);
+        one.span = 4 * PATIENCE;
+        for (others, span) in
+            [(3, 16 * PATIENCE), (0, 14 * PATIENCE), (1, 28 * PATIENCE), (15, 448 * PATIENCE), (15, LONGEST)]
+        {
+            has_been_checked(&lookout, others);
+            assert!(!comes(&mut one));
+            assert_eq!((one.span, lookout.0.load(Ordering::SeqCst) & COUNT), (span, (others + 1).min(COUNT)));
+        }
+        for _ in 0..60 {
+            has_been_checked(&lookout, 0);
+            assert!(!comes(&mut one));
+        }
+        assert_eq!(
+            one.span,
+            2 * PATIENCE,
+            "alone with the one that checks, it soon sees if that one was killed"
+        );
     }
 
     #[test]
@@ -206,7 +271,9 @@ mod tests {
         lookout.0.store(NEVER, Ordering::SeqCst);
         assert!(comes(&mut third));
         other.end(|| unreachable!("it was not the last one to check"));
+        let mark = lookout.0.load(Ordering::SeqCst);
+        assert!(!other.is_due_at_the_end(), "the check is fresh");
         third.end(|| false);
-        assert_eq!(lookout.0.load(Ordering::SeqCst), NEVER);
+        assert_eq!(lookout.0.load(Ordering::SeqCst), mark, "also for one that comes after");
     }
 }

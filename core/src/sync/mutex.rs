@@ -120,9 +120,12 @@ impl Mutex {
         spin: Option<&Spin>,
     ) -> Result<Taken> {
         if deadline.is_now() {
-            return self.take_over(policy).ok_or_else(|| Error::new(Kind::WouldBlock, operation));
+            let mut look = Look::after(Duration::ZERO, PATIENCE, lookout);
+            let taken = self.take_at_the_end(policy, &mut look);
+            look.end(|| super::park::wake(&self.0, 1) > 0);
+            return taken.ok_or_else(|| Error::new(Kind::WouldBlock, operation));
         }
-        if self.try_lock_for_a_moment() {
+        if spin.is_none_or(Spin::is_hopeful) && self.try_lock_for_a_moment() {
             return Ok(Taken::Free);
         }
         let mut wait = spin.map(Spin::wait);
@@ -166,16 +169,24 @@ impl Mutex {
                 }
             }
             let slept = sleep(&self.0, word | WAITED, look.left(), operation, deadline);
-            let due = match &slept {
-                Ok(()) => look.is_due(),
+            let taken = match &slept {
+                Ok(()) if look.is_due() => self.take_over(policy),
+                Err(error) if error.kind() == Kind::Timeout => self.take_at_the_end(policy, look),
                 // Not after a signal: what its handler raised is to be seen.
-                Err(error) => error.kind() == Kind::Timeout,
+                _ => None,
             };
-            if due && let Some(taken) = self.take_over(policy) {
+            if let Some(taken) = taken {
                 return Ok(taken);
             }
             slept?;
         }
+    }
+
+    /// Takes the lock, for a waiter whose time is over, if it is free, or from a holder that has died: asking the system
+    /// takes longer than most such waits, and is left out where somebody has just done it.
+    fn take_at_the_end(&self, policy: OnOwnerDeath, look: &mut Look<'_>) -> Option<Taken> {
+        let is_free = self.0.load(Ordering::SeqCst) == 0;
+        if is_free || look.is_due_at_the_end() { self.take_over(policy) } else { None }
     }
 
     /// Takes the lock from a holder that has died, or if it is free.

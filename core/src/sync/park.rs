@@ -25,6 +25,10 @@ pub(crate) fn sleep(
     operation: &'static str,
     deadline: Deadline,
 ) -> Result<()> {
+    if deadline.expired() {
+        // The kernel's shortest sleep is 50 us.
+        return Err(Error::new(Kind::Timeout, operation));
+    }
     let low = u32::try_from(value & 0xffff_ffff).unwrap_or(0);
     match futex::wait(word, low, deadline.min(Deadline::after(slice))) {
         Ok(()) => Ok(()),

@@ -48,7 +48,7 @@ struct Seen {
 }
 
 /// How long what /proc has said counts, in nanoseconds.
-const SEEN_FOR: u64 = 1_000_000_000;
+const SEEN_FOR: u64 = 5_000_000_000;
 
 impl Identity {
     /// This process.
