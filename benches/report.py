@@ -4,12 +4,12 @@
 import os
 import pathlib
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from contender import ROOT
 from curve import point
-from row import ROWS, Ceiling, Claim, Row
+from row import CARRICK, ROWS, STOCK, Ceiling, Claim, Everywhere, Row
 
 DOCS = ROOT / "docs"
 NOTES = pathlib.Path(__file__).with_name("notes.md")
@@ -22,7 +22,7 @@ class Verdict:
     """The result of a claim."""
 
     row: Row
-    claim: Claim | Ceiling
+    claim: Claim | Ceiling | Everywhere
     best: str
     measured: float
     spread: tuple[float, float]
@@ -46,11 +46,20 @@ class Verdict:
         """The measured ratio or number, with its spread."""
         low, high = self.spread
         if isinstance(self.claim, Ceiling):
-            return f"{self.measured:,.0f} {self.row.unit} ({low:,.0f} to {high:,.0f})"
+            digits = 0 if low > 10 or high == 0 else 1
+            return f"{self.measured:,.{digits}f} {self.row.unit} ({low:,.{digits}f} to {high:,.{digits}f})"
         return f"{self.measured:.2f} x ({low:.2f} to {high:.2f})"
 
 
-def _judge(row: Row, claim: Claim | Ceiling, values: Values) -> Verdict | None:
+def _judge(row: Row, claim: Claim | Ceiling | Everywhere, values: Values) -> Verdict | None:
+    if isinstance(claim, Everywhere):
+        sizes = [size for size in row.sizes if values.get(point(CARRICK, size))]
+        at = [
+            _judge(row, Claim(f"{size:,}", point(CARRICK, size), (point(STOCK, size),), claim.target), values)
+            for size in sizes
+        ]
+        worst = min(filter(None, at), key=lambda verdict: verdict.measured, default=None)
+        return None if worst is None else replace(worst, claim=claim, best=worst.claim.text)
     ours = values.get(claim.ours)
     if not ours:
         return None
@@ -113,7 +122,7 @@ def _details(row: Row, result: dict[str, Any]) -> str:
         "|---|---:|---:|---:|",
     ]
     floors = {floor.name for floor in row.floors}
-    digits = 2 if row.unit == "us" else 0
+    digits = 2 if row.unit in ("us", "ms/s") else 0
     for name, measured in values.items():
         label = f"{name} (floor)" if name in floors else name
         numbers = (statistics.median(measured), min(measured), max(measured))
@@ -170,7 +179,7 @@ def _plot(results: dict[str, Any]) -> None:
         pyplot.close(figure)
 
     met, missed, other, ground = "#2a7f62", "#b3422f", "#8a94a0", "#c9ced6"
-    claims = [verdict for verdict in verdicts(results) if isinstance(verdict.claim, Claim)][::-1]
+    claims = [verdict for verdict in verdicts(results) if not isinstance(verdict.claim, Ceiling)][::-1]
     if claims:
         figure, axes = pyplot.subplots(figsize=(9, 0.36 * len(claims) + 1.2))
         shares = [verdict.measured / verdict.claim.target for verdict in claims]  # type: ignore[union-attr]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import contender as c
 from contender import BUILT, Contender
-from curve import CURVES
+from curve import CURVES, Curve, point
 
 STOCK = "standard library"
 CARRICK = "carrick"
@@ -32,6 +32,14 @@ class Ceiling:
 
 
 @dataclass(frozen=True)
+class Everywhere:
+    """That carrick is ``target`` times as good as the standard library at the size where it is worst."""
+
+    text: str
+    target: float
+
+
+@dataclass(frozen=True)
 class Row:
     """One workload. ``floors`` measure what the bare system calls cost, for comparison only."""
 
@@ -40,11 +48,19 @@ class Row:
     unit: str
     less_is_better: bool
     contenders: tuple[Contender, ...]
-    claims: tuple[Claim | Ceiling, ...]
+    claims: tuple[Claim | Ceiling | Everywhere, ...]
     floors: tuple[Contender, ...] = field(default=())
     floor_note: str = ""
     sizes: tuple[int, ...] = ()
     """Where the contenders are both sides at several sizes: which ones."""
+
+
+def _of_sizes(curve: Curve) -> Row:
+    claim: Ceiling | Everywhere = Everywhere("carrick against the standard library, at the worst size", 1)
+    if curve.limit is not None:
+        size, limit = curve.limit
+        claim = Ceiling(f"carrick, {size:,} waiters", point(CARRICK, size), limit)
+    return Row(curve.name, curve.title, curve.unit, True, curve.contenders(), (claim,), sizes=curve.sizes)
 
 
 def _both(measure: Callable[..., Callable[[c.Scale], float]], *arguments: object) -> tuple[Contender, ...]:
@@ -420,8 +436,5 @@ ROWS = (
             ),
         ),
     ),
-    *(
-        Row(curve.name, curve.title, curve.unit, True, curve.contenders(), (), sizes=curve.sizes)
-        for curve in CURVES
-    ),
+    *(_of_sizes(curve) for curve in CURVES),
 )
