@@ -268,7 +268,12 @@ impl SemLock {
         if !deadline.is_now() && self.acquire_quickly() {
             return Ok(true);
         }
-        match in_time(py, waiting(py, || self.acquire_slowly(deadline)))? {
+        let taken = if deadline.is_now() {
+            self.acquire_slowly(deadline)
+        } else {
+            waiting(py, || self.acquire_slowly(deadline))
+        };
+        match in_time(py, taken)? {
             None => Ok(false),
             Some(Taken::Free) => Ok(true),
             Some(Taken::FromDead) => self.tell(py).map(|()| true),

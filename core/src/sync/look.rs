@@ -50,22 +50,23 @@ pub(crate) struct Lookout(AtomicU64);
 /// The answer to one that comes to a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// It is to check. The check has this mark, and the one before was by another one or long ago.
+    /// It is to check. The check has this mark.
     Mine(u64),
     /// Somebody has, and so many others have come since.
     Fresh(u64),
 }
 
 impl Lookout {
-    /// Makes the caller the one that checks now, unless somebody has done so within this time.
-    fn turn(&self, fresh: Duration) -> Turn {
+    /// Makes the caller the one that checks now, unless somebody has done so within this time; then it is counted if it
+    /// `comes_again`.
+    fn turn(&self, fresh: Duration, comes_again: bool) -> Turn {
         let mut last = self.0.load(Ordering::SeqCst);
         loop {
             let now = sys::clock_nanos() & !COUNT;
             let is_fresh =
                 last > COUNT && now.checked_sub(last & !COUNT).is_some_and(|since| since < nanos(fresh));
             let count = last & COUNT;
-            if is_fresh && count == COUNT {
+            if is_fresh && (count == COUNT || !comes_again) {
                 return Turn::Fresh(count);
             }
             // Of two that want to check, the slower one finds a fresh check.
@@ -135,7 +136,7 @@ impl<'a> Look<'a> {
         // A waiter that leaves the checks to others has to find that they are late; one that checks, that another one
         // has just done so.
         let leaves = self.span > self.patience;
-        let turn = self.lookout.turn(if leaves { self.patience * 11 / 10 } else { self.span * 2 / 5 });
+        let turn = self.lookout.turn(if leaves { self.late() } else { self.span * 2 / 5 }, true);
         self.span = match turn {
             Turn::Mine(_) => (self.span * 2).min(self.patience),
             Turn::Fresh(0) if leaves => (self.span * 7 / 8).max(self.patience * 2),
@@ -145,13 +146,18 @@ impl<'a> Look<'a> {
         self.is_mine(turn)
     }
 
-    /// Whether this waiter, whose time is over, is to check for the last time: where nobody has just done so.
+    /// Whether this waiter, whose time is over, is to check: where those who wait on are late with it, or there are none.
     pub(crate) fn is_due_at_the_end(&mut self) -> bool {
         if cfg!(loom) {
             return true;
         }
-        let turn = self.lookout.turn(self.patience * 2 / 5);
+        let turn = self.lookout.turn(self.late(), false);
         self.is_mine(turn)
+    }
+
+    /// So long after a check nobody does them any more.
+    fn late(&self) -> Duration {
+        self.patience * 11 / 10
     }
 
     fn is_mine(&mut self, turn: Turn) -> bool {
@@ -273,6 +279,7 @@ mod tests {
         other.end(|| unreachable!("it was not the last one to check"));
         let mark = lookout.0.load(Ordering::SeqCst);
         assert!(!other.is_due_at_the_end(), "the check is fresh");
+        assert_eq!(lookout.0.load(Ordering::SeqCst), mark, "one that comes once is not counted");
         third.end(|| false);
         assert_eq!(lookout.0.load(Ordering::SeqCst), mark, "also for one that comes after");
     }
