@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import pickle
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support import run
+from support import WAIT, run
 
 import carrick.multiprocessing as multiprocessing
 from carrick.multiprocessing import queues
@@ -46,9 +48,9 @@ threading.main_thread()
 """
 
 
-def scenario(source: str) -> None:
+def scenario(source: str, limit: float = WAIT) -> None:
     """Run a program that has the names of HEAD; it complains of nothing."""
-    assert run(HEAD + textwrap.dedent(source)) == ""
+    assert run(HEAD + textwrap.dedent(source), limit=limit) == ""
 
 
 def test_an_item_for_which_there_is_no_memory_is_not_put_and_the_queue_goes_on() -> None:
@@ -147,9 +149,21 @@ def available() -> int:
     return next(int(line.split()[1]) << 10 for line in lines if line.startswith("MemAvailable:"))
 
 
-def test_an_item_of_more_than_4_gib_reaches_another_process() -> None:
+@pytest.fixture
+def much_memory() -> Iterator[None]:
+    """Memory for two items of 4 GiB, and for no other interpreter that runs these tests meanwhile."""
     if available() < 16 << 30:
         pytest.skip("an item of more than 4 GiB needs 16 GiB of memory that programs can have")
+    with Path(__file__).open("rb") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pytest.skip("another interpreter's run of this test has the memory")
+        yield
+
+
+@pytest.mark.usefixtures("much_memory")
+def test_an_item_of_more_than_4_gib_reaches_another_process() -> None:
     scenario(
         """
         import mmap
@@ -181,7 +195,8 @@ def test_an_item_of_more_than_4_gib_reaches_another_process() -> None:
         else:
             raise AssertionError("it was put")
         assert q.empty()
-        """
+        """,
+        limit=50,
     )
 
 
