@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The results as a table, as the page docs/benchmarks.md and as plots docs/bench-*.svg."""
+"""The results as a table, as the pages docs/benchmarks.md and docs/curves.md, and as plots docs/bench-*.svg."""
 
 import os
 import pathlib
@@ -13,6 +13,7 @@ from row import CARRICK, ROWS, STOCK, Ceiling, Claim, Everywhere, Row
 
 DOCS = ROOT / "docs"
 NOTES = pathlib.Path(__file__).with_name("notes.md")
+CURVE_NOTES = pathlib.Path(__file__).with_name("curve_notes.md")
 
 Values = dict[str, list[float]]
 
@@ -131,25 +132,39 @@ def _details(row: Row, result: dict[str, Any]) -> str:
 
 
 def write(results: dict[str, Any]) -> None:
-    """Write the page and the plots."""
+    """Write the pages, of rows and of curves, that something was measured for, and the plots."""
     DOCS.mkdir(exist_ok=True)
-    _plot(results)
+    rows = {row.name: results[row.name] for row in ROWS if row.name in results and not row.sizes}
+    curves = {row.name: results[row.name] for row in ROWS if row.name in results and row.sizes}
+    _plot(rows)
+    _plot(curves)
+    if rows:
+        top = [
+            "![ratios against targets](bench-ratios.svg)",
+            "",
+            table(rows),
+            "",
+            NOTES.read_text(encoding="utf-8").strip(),
+        ]
+        floor = "Rows named floor are C programs that make the bare system calls (benches/peers/c/floor.c)."
+        _page("benchmarks", "Benchmarks", rows, [*top, "", "## All numbers", "", floor])
+    if curves:
+        more = (
+            "How cost grows with numbers, beside the standard library; the bands in the plots are the spread."
+        )
+        notes = CURVE_NOTES.read_text(encoding="utf-8").strip()
+        _page("curves", "Curves", curves, [more, "", table(curves), "", notes, "", "## All numbers"])
+
+
+def _page(name: str, title: str, results: dict[str, Any], top: list[str]) -> None:
     page = [
-        "# Benchmarks",
+        f"# {title}",
         "",
-        "Made by `make bench` (`ci/bench.sh`); do not edit. The words between the tables are in benches/notes.md.",
+        "Made by `make bench` (`ci/bench.sh`); do not edit. The words between the tables are in benches/.",
         "",
         f"Machine: {_cores()}. Everything runs on loopback, client and server on the same cores.",
         "",
-        "![ratios against targets](bench-ratios.svg)",
-        "",
-        table(results),
-        "",
-        NOTES.read_text(encoding="utf-8").strip(),
-        "",
-        "## All numbers",
-        "",
-        "Rows named floor are C programs that make the bare system calls (benches/peers/c/floor.c).",
+        *top,
         "",
     ]
     for row in ROWS:
@@ -157,7 +172,7 @@ def write(results: dict[str, Any]) -> None:
             page += [_details(row, results[row.name]), ""]
             if _is_plotted(row):
                 page += [f"![{row.title}](bench-{row.name}.svg)", ""]
-    (DOCS / "benchmarks.md").write_text("\n".join(page).rstrip() + "\n", encoding="utf-8")
+    (DOCS / f"{name}.md").write_text("\n".join(page).rstrip() + "\n", encoding="utf-8")
 
 
 def _is_plotted(row: Row) -> bool:
@@ -179,7 +194,7 @@ def _plot(results: dict[str, Any]) -> None:
         pyplot.close(figure)
 
     met, missed, other, ground = "#2a7f62", "#b3422f", "#8a94a0", "#c9ced6"
-    claims = [verdict for verdict in verdicts(results) if not isinstance(verdict.claim, Ceiling)][::-1]
+    claims = [verdict for verdict in verdicts(results) if isinstance(verdict.claim, Claim)][::-1]
     if claims:
         figure, axes = pyplot.subplots(figsize=(9, 0.36 * len(claims) + 1.2))
         shares = [verdict.measured / verdict.claim.target for verdict in claims]  # type: ignore[union-attr]

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT OR Apache-2.0
-# Builds and runs the benchmarks, prints the table of targets and results, and writes docs/benchmarks.md, the plots
-# docs/bench-*.svg and build/bench.json. No time is asserted: only a benchmark that does not work fails.
+# Builds and runs the benchmarks, prints the table of targets and results, and writes docs/benchmarks.md, docs/curves.md,
+# the plots docs/bench-*.svg and build/bench.json. No time is asserted: only a benchmark that does not work fails.
 #
 #   ci/bench.sh [--quick] [--only ROW] [--rounds N] [--plot]
 #

@@ -5,10 +5,10 @@
 //! The waiters of one object share a [`Lookout`]: the time of the last check, and how many have come since. A waiter whose
 //! time has come checks only where nobody has within two fifths of its patience ([`PATIENCE`], or [`SLICE`] where nothing can
 //! die), and comes again after that patience at the latest; one that finds that others do it checks only where nobody has for
-//! longer than a patience, and comes ever more rarely, down to once in [`LONGEST`]. How rarely, the count tells: about one
-//! of all such waiters is to come between two checks, so one that finds others there before it lengthens its span, and the
-//! first one shortens it. So however many wait for a lock, one or two of them check, 20 to 50 times a second, and they are
-//! watched as often.
+//! longer than a patience, and comes ever more rarely, down to once in [`LONGEST`]. How rarely, the count tells: of all such
+//! waiters one is to come in some times between two checks, so one that finds others there before it lengthens its span, and
+//! the first one shortens it. So however many wait for a lock, one or two of them check, 20 to 50 times a second, and some
+//! times a second another one looks whether they do.
 //!
 //! The author of the last check comes again within its patience, and leaves its check out only where another one was
 //! later; so as long as it waits no more than that passes between two checks. One that stops waiting wakes another to take its
@@ -140,7 +140,8 @@ impl<'a> Look<'a> {
         self.span = match turn {
             Turn::Mine(_) => (self.span * 2).min(self.patience),
             Turn::Fresh(0) if leaves => (self.span * 7 / 8).max(self.patience * 2),
-            Turn::Fresh(others) => (self.span * u32::try_from(others + 1).unwrap_or(1).max(2)).min(LONGEST),
+            // A visit comes in the middle between two checks, on average, and a quarter of one is enough between them.
+            Turn::Fresh(others) => (self.span * u32::try_from(others * 4).unwrap_or(0).max(2)).min(LONGEST),
         };
         self.next = Instant::now() + self.spread();
         self.is_mine(turn)
@@ -228,9 +229,7 @@ mod tests {
         let lookout = Lookout::default();
         let mut one = Look::after(PATIENCE, PATIENCE, &lookout);
         one.span = 4 * PATIENCE;
-        for (others, span) in
-            [(3, 16 * PATIENCE), (0, 14 * PATIENCE), (1, 28 * PATIENCE), (15, 448 * PATIENCE), (15, LONGEST)]
-        {
+        for (others, span) in [(3, 48 * PATIENCE), (0, 42 * PATIENCE), (1, 168 * PATIENCE), (15, LONGEST)] {
             has_been_checked(&lookout, others);
             assert!(!comes(&mut one));
             assert_eq!((one.span, lookout.0.load(Ordering::SeqCst) & COUNT), (span, (others + 1).min(COUNT)));
