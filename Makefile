@@ -19,7 +19,7 @@ test: setup      ## all tests: Rust, C, Python, the course, the examples, the sc
 lint: setup      ## formats, clippy, ruff, mypy, stubs, header
 	@bash ci/lint.sh
 
-bench: setup     ## the table of docs/benchmarks.md, measured here, with its plots
+bench: setup     ## the tables of docs/benchmarks.md and docs/curves.md, measured here, with their plots
 	@bash ci/bench.sh
 
 fuzz: setup      ## each fuzz target for a while; ci/fuzz.sh SECONDS for longer

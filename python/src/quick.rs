@@ -3,13 +3,16 @@
 //!
 //! Taking and releasing a free lock is two compare-exchanges; PyO3's frame costs five times as much, and makes it slower
 //! than CPython's own lock (benches: "lock uncontended"). So these two methods have an entry of their own for the
-//! common case, and call the PyO3 method for everything else.
+//! common cases, and call the PyO3 method for everything else.
 
+use crate::argument::Truth;
 use crate::sync::SemLock;
 use pyo3::ffi;
+use pyo3::panic::PanicException;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 use std::ffi::CStr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The lock that a method was called on.
@@ -24,19 +27,57 @@ fn lock_of<'a>(slf: &'a *mut ffi::PyObject) -> &'a SemLock {
     lock.get()
 }
 
-/// Whether the arguments are none at all, or one that is True or False: `acquire` tries without waiting for each.
-fn is_plain(args: *const *mut ffi::PyObject, nargs: ffi::Py_ssize_t, names: *mut ffi::PyObject) -> bool {
-    if !names.is_null() || nargs > 1 {
-        return false;
-    }
-    if nargs == 0 {
-        return true;
-    }
-    // SAFETY: Python passes as many arguments as it says.
-    let first = unsafe { *args };
+/// The arguments of `acquire`.
+#[derive(Clone, Copy)]
+struct Wanted {
+    block: bool,
+    timeout: Option<f64>,
+}
+
+/// The arguments that are understood here: True, False or nothing, then a float or nothing, by position or by name.
+fn wanted(
+    args: *const *mut ffi::PyObject,
+    nargs: ffi::Py_ssize_t,
+    names: *mut ffi::PyObject,
+) -> Option<Wanted> {
+    // SAFETY: the names of arguments are a tuple.
+    let named = if names.is_null() { 0 } else { unsafe { ffi::PyTuple_Size(names) } };
+    // SAFETY: Python passes as many arguments as it says, the named ones last.
+    let at = |place: ffi::Py_ssize_t| unsafe { *args.offset(place) };
+    let block = match nargs {
+        0 => true,
+        1 | 2 => flag(at(0))?,
+        _ => return None,
+    };
+    let timeout = match (nargs, named) {
+        (0 | 1, 0) => None,
+        (2, 0) => Some(float(at(1))?),
+        (0 | 1, 1) => {
+            // SAFETY: the tuple has one item, a string; the other one ends with a zero.
+            let other = unsafe {
+                ffi::PyUnicode_CompareWithASCIIString(ffi::PyTuple_GetItem(names, 0), c"timeout".as_ptr())
+            };
+            if other != 0 {
+                return None;
+            }
+            Some(float(at(nargs))?)
+        }
+        _ => return None,
+    };
+    Some(Wanted { block, timeout })
+}
+
+fn flag(given: *mut ffi::PyObject) -> Option<bool> {
     // SAFETY: both are constants of a running interpreter.
     let (yes, no) = (unsafe { ffi::Py_True() }, unsafe { ffi::Py_False() });
-    first == yes || first == no
+    (given == yes || given == no).then_some(given == yes)
+}
+
+fn float(given: *mut ffi::PyObject) -> Option<f64> {
+    // SAFETY: it is a live object, of which only the type is read.
+    let is_float = unsafe { ffi::PyFloat_CheckExact(given) } != 0;
+    // SAFETY: it is a float.
+    is_float.then(|| unsafe { ffi::PyFloat_AsDouble(given) })
 }
 
 unsafe extern "C" fn acquire(
@@ -45,14 +86,38 @@ unsafe extern "C" fn acquire(
     nargs: ffi::Py_ssize_t,
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
-    if is_plain(args, nargs, names) && lock_of(&slf).try_acquire() {
-        // SAFETY: a constant of a running interpreter.
-        let yes = unsafe { ffi::Py_True() };
-        // SAFETY: as above; the count is the caller's reference.
-        unsafe { ffi::Py_INCREF(yes) };
-        return yes;
-    }
-    slowly(slf, "_acquire", args, nargs, names)
+    let Some(wanted) = wanted(args, nargs, names) else {
+        return slowly(slf, "_acquire", args, nargs, names);
+    };
+    let lock = lock_of(&slf);
+    if lock.try_acquire() { truth(true) } else { wait_for(lock, wanted) }
+}
+
+fn truth(value: bool) -> *mut ffi::PyObject {
+    // SAFETY: constants of a running interpreter.
+    let object = unsafe { if value { ffi::Py_True() } else { ffi::Py_False() } };
+    // SAFETY: as above; the count is the caller's reference.
+    unsafe { ffi::Py_INCREF(object) };
+    object
+}
+
+/// Waits for a lock that is not free, without the search for a method and the tuple and dict of a call of one: after a sleep
+/// each line of code that runs has to come from memory again.
+#[cold]
+fn wait_for(lock: &SemLock, wanted: Wanted) -> *mut ffi::PyObject {
+    Python::attach(|py| {
+        let wait = AssertUnwindSafe(|| lock.acquire(py, Truth(wanted.block), wanted.timeout));
+        let waited = catch_unwind(wait).unwrap_or_else(|_| {
+            Err(PanicException::new_err("acquire: a fault in carrick; please report it"))
+        });
+        match waited {
+            Ok(taken) => truth(taken),
+            Err(error) => {
+                error.restore(py);
+                std::ptr::null_mut()
+            }
+        }
+    })
 }
 
 unsafe extern "C" fn release(slf: *mut ffi::PyObject, _none: *mut ffi::PyObject) -> *mut ffi::PyObject {

@@ -258,9 +258,9 @@ impl SemLock {
         self._place().1
     }
 
-    /// The `acquire` that has to wait or has more than a flag for an argument (see `quick`).
+    /// The `acquire` that has to wait, or has arguments that `quick` leaves to PyO3.
     #[pyo3(signature = (block=Truth(true), timeout=None), text_signature = "($self, block=True, timeout=None)")]
-    fn acquire(&self, py: Python<'_>, block: Truth, timeout: Option<f64>) -> PyResult<bool> {
+    pub(crate) fn acquire(&self, py: Python<'_>, block: Truth, timeout: Option<f64>) -> PyResult<bool> {
         if self.try_acquire() {
             return Ok(true);
         }

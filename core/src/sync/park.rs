@@ -2,7 +2,7 @@
 //! Sleeping on a word of shared memory, a slice at a time.
 #![forbid(unsafe_code)]
 
-use super::atomic::AtomicU64;
+use super::atomic::{AtomicU64, Ordering};
 use super::futex;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt;
@@ -13,6 +13,9 @@ use std::time::Duration;
 /// The longest sleep between two looks: a waiter woken for something may be killed before it takes it. In the tests of
 /// this crate's inside nobody is killed, and a forgotten waiter is to stay so.
 pub(crate) const SLICE: Duration = Duration::from_millis(if cfg!(test) { 3_600_000 } else { 500 });
+
+/// A sleep in the kernel takes 50 us at the least, and half of that as processor time.
+const SHORT: Duration = Duration::from_micros(10);
 
 /// Sleeps while the word's low half is that of `value`, until somebody wakes it, a signal comes, or the slice is over.
 ///
@@ -25,11 +28,10 @@ pub(crate) fn sleep(
     operation: &'static str,
     deadline: Deadline,
 ) -> Result<()> {
-    if deadline.expired() {
-        // The kernel's shortest sleep is 50 us.
-        return Err(Error::new(Kind::Timeout, operation));
-    }
     let low = u32::try_from(value & 0xffff_ffff).unwrap_or(0);
+    if !cfg!(loom) && deadline.remaining().is_some_and(|left| left < SHORT) {
+        return stay_awake(word, low, operation, deadline);
+    }
     match futex::wait(word, low, deadline.min(Deadline::after(slice))) {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::TimedOut && deadline.expired() => {
@@ -40,6 +42,17 @@ pub(crate) fn sleep(
         }
         Err(e) => Err(Error::from_io(&e, operation)),
     }
+}
+
+/// The same for a deadline that is sooner than a sleep is over.
+fn stay_awake(word: &AtomicU64, low: u32, operation: &'static str, deadline: Deadline) -> Result<()> {
+    while !deadline.expired() {
+        if word.load(Ordering::SeqCst) & 0xffff_ffff != u64::from(low) {
+            return Ok(());
+        }
+        std::hint::spin_loop();
+    }
+    Err(Error::new(Kind::Timeout, operation))
 }
 
 /// Wakes up to `count` sleepers on the word's low half; returns how many there were.
