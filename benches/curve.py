@@ -11,6 +11,7 @@ SIDES = {"stock": "standard library", "carrick": "carrick"}
 WAITERS = (1, 4, 16, 64, 256, 1000)
 # A measurement of these takes long: those who leave checks to others have to find their pace first.
 IDLE_WAITERS = (1, 16, 200, 1000)
+TIMEOUTS = (1, 100, 1000, 10_000)
 CONNECTS = (100, 1000, 3000, 10_000)
 CHILDREN = (1, 30, 100, 300)
 
@@ -57,6 +58,9 @@ def _curves() -> Iterator[Curve]:
     for kind in ("Lock", "Semaphore", "Condition", "Event", "Queue"):
         title = f"one more wait, of no time, while so many processes wait for the same {kind}"
         yield Curve(f"wait-{kind.lower()}", title, "us", WAITERS, _waiting("one", kind, 300))
+    for kind in ("Lock", "Semaphore", "Condition", "Event", "Queue"):
+        title = f"a wait for a {kind} that ends by a timeout of so many microseconds"
+        yield Curve(f"timeout-{kind.lower()}", title, "us", TIMEOUTS, _waiting("timeout", kind, 200))
     for kind in ("Lock", "RLock", "Semaphore", "Condition", "Event", "Barrier", "Queue"):
         title = f"processor time of so many processes that wait for one {kind}"
         program = _waiting("idle", kind, 20)

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT OR Apache-2.0
-"""The cost of waiting. Arguments: SIDE idle|one KIND WAITERS COUNT.
+"""The cost of waiting. Arguments: SIDE idle|one KIND WAITERS COUNT, or SIDE timeout KIND MICROSECONDS COUNT.
 
 So many processes wait for one object: a Lock, an RLock, a Semaphore, a Condition, an Event, a Barrier, or an item of a
 Queue. Prints the processor time of all of them, in milliseconds a second, over COUNT tenths of a second in which
 nothing happens (``idle``); or the microseconds of processor time that one more wait takes, which has no time to wait
-(``one``), on average over COUNT of them.
+(``one``), or that a wait takes that ends by its timeout where nobody else waits (``timeout``), on average over COUNT.
 """
 
 import contextlib
@@ -22,6 +22,8 @@ multiprocessing = side.processes()
 what, kind, waiters, count = sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
 
 SHORTLY = 1e-6
+if what == "timeout":
+    waiters, SHORTLY = 0, waiters / 1e6
 
 
 def make() -> tuple[Callable[[], Any], Callable[[], Any]]:
@@ -46,7 +48,13 @@ def make() -> tuple[Callable[[], Any], Callable[[], Any]]:
         return event.wait, lambda: event.wait(SHORTLY)
     if kind == "Barrier":
         barrier = multiprocessing.Barrier(waiters + 1)
-        return barrier.wait, lambda: None
+
+        def party() -> None:
+            # At the end the first one that is killed breaks it.
+            with contextlib.suppress(threading.BrokenBarrierError):
+                barrier.wait()
+
+        return party, lambda: None
     items = multiprocessing.Queue()
 
     def get() -> None:

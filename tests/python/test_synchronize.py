@@ -248,6 +248,10 @@ def test_a_lock_is_released_by_any_thread_and_an_rlock_is_not() -> None:
     assert repr(rlock) == "<RLock(MainProcess, 1)>"
 
 
+class OtherFloat(float):
+    """A float of another class."""
+
+
 def test_arguments_are_the_standard_ones() -> None:
     lock = multiprocessing.Lock()
     assert lock.acquire(True, 0.5)
@@ -259,6 +263,30 @@ def test_arguments_are_the_standard_ones() -> None:
         assert not lock.acquire(block=no)
     for yes in (1, "x"):
         assert not lock.acquire(yes, 0.001)
+    # In each form in which arguments are given, those that enter Rust straight and those that do not.
+    calls: list[Any] = [
+        lambda: lock.acquire(True, 0.001),
+        lambda: lock.acquire(True, timeout=0.001),
+        lambda: lock.acquire(timeout=0.001),
+        lambda: lock.acquire(timeout=0.001, block=True),
+        lambda: lock.acquire(True, 0),
+        lambda: lock.acquire(timeout=OtherFloat(0.001)),
+        lambda: lock.acquire(False, 60.0),
+        lambda: lock.acquire(False, timeout=60.0),
+        lambda: lock.acquire(False, None),
+        lambda: lock.acquire(True, -1.0),
+    ]
+    for call in calls:
+        assert call() is False
+    lock.release()
+    for call in [*calls, lambda: lock.acquire(True, None), lambda: lock.acquire(timeout=None)]:
+        assert call() is True
+        lock.release()
+    lock.acquire()
+    with pytest.raises(ValueError, match="NaN"):
+        lock.acquire(True, float("nan"))
+    with pytest.raises(TypeError, match="unexpected keyword argument 'time'"):
+        lock.acquire(time=0.5)
     with pytest.raises(
         TypeError, match=r"acquire\(\) got an unexpected keyword argument 'blocking'"
     ) as refused:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import queue
+import resource
 import time
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,18 @@ def test_waiters_that_nothing_happens_to_are_left_asleep(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["Lock", "Semaphore", "Condition", "Event", "get"])
-def test_a_wait_that_ends_at_once_costs_no_more_where_many_wait(kind: str) -> None:
-    ctx = multiprocessing.get_context("fork")
+def test_a_timeout_shorter_than_a_sleep_is_waited_for_awake(kind: str) -> None:
+    one, _ = short_wait(multiprocessing.get_context("fork"), kind)
+    one()
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+    for _ in range(100):
+        one()
+    slept = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before
+    assert slept < 20, f"{slept} sleeps"
+
+
+def short_wait(ctx: Any, kind: str) -> tuple[Any, Any]:
+    """A wait that ends at once without what it waits for, and one that does not end, for the same object."""
     soon = 1e-6
     if kind == "get":
         items = ctx.Queue()
@@ -127,6 +138,14 @@ def test_a_wait_that_ends_at_once_costs_no_more_where_many_wait(kind: str) -> No
                 thing.wait()
             else:
                 thing.acquire()
+
+    return one, wait
+
+
+@pytest.mark.parametrize("kind", ["Lock", "Semaphore", "Condition", "Event", "get"])
+def test_a_wait_that_ends_at_once_costs_no_more_where_many_wait(kind: str) -> None:
+    ctx = multiprocessing.get_context("fork")
+    one, wait = short_wait(ctx, kind)
 
     def cost() -> float:
         before = time.process_time()

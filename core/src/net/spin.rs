@@ -273,6 +273,20 @@ mod tests {
     }
 
     #[test]
+    fn after_several_waits_for_nothing_not_even_a_moment_is_worth_it_until_one_was_short() {
+        let spin = Spin::default();
+        assert!(spin.is_hopeful());
+        for _ in 0..CREDIT_MAX * 2 {
+            // One that spun, and those after it that did not.
+            let tried = spin.wait().spins();
+            Wait { tried, ..spin.wait() }.slept_in_vain();
+        }
+        assert!(!spin.is_hopeful());
+        spin.wait().slept();
+        assert!(spin.is_hopeful());
+    }
+
+    #[test]
     fn spinning_ends_with_the_deadline() {
         let (spin, mut looks) = (Spin::default(), 0);
         let mut wait = Wait { amid_others: false, ..spin.wait() };

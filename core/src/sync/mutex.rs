@@ -136,7 +136,9 @@ impl Mutex {
         }
         interrupt::check(operation)?;
         crate::blocking::about_to_block();
-        let mut look = Look::after(FIRST_PATIENCE, PATIENCE, lookout);
+        // One whose time is over before is asked at its end anyway: the sleeps between would cost more than all the rest.
+        let soon = deadline.remaining().is_some_and(|left| left <= PATIENCE);
+        let mut look = Look::after(if soon { PATIENCE } else { FIRST_PATIENCE }, PATIENCE, lookout);
         let taken = self.sleep_for(operation, deadline, policy, &mut look);
         look.end(|| super::park::wake(&self.0, 1) > 0);
         if let Some(wait) = wait {
