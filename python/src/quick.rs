@@ -42,29 +42,30 @@ fn wanted(
 ) -> Option<Wanted> {
     // SAFETY: the names of arguments are a tuple.
     let named = if names.is_null() { 0 } else { unsafe { ffi::PyTuple_Size(names) } };
-    // SAFETY: Python passes as many arguments as it says, the named ones last.
-    let at = |place: ffi::Py_ssize_t| unsafe { *args.offset(place) };
-    let block = match nargs {
-        0 => true,
-        1 | 2 => flag(at(0))?,
-        _ => return None,
+    let count = usize::try_from(nargs + named).ok()?;
+    let given = if count == 0 {
+        &[]
+    } else {
+        // SAFETY: Python passes as many arguments as it says, the named ones last.
+        unsafe { std::slice::from_raw_parts(args, count) }
     };
-    let timeout = match (nargs, named) {
-        (0 | 1, 0) => None,
-        (2, 0) => Some(float(at(1))?),
-        (0 | 1, 1) => {
-            // SAFETY: the tuple has one item, a string; the other one ends with a zero.
-            let other = unsafe {
-                ffi::PyUnicode_CompareWithASCIIString(ffi::PyTuple_GetItem(names, 0), c"timeout".as_ptr())
-            };
-            if other != 0 {
-                return None;
-            }
-            Some(float(at(nargs))?)
-        }
+    let (block, timeout) = match (nargs, given) {
+        (0, []) => (true, None),
+        (1, [block]) => (flag(*block)?, None),
+        (2, [block, timeout]) => (flag(*block)?, Some(float(*timeout)?)),
+        (0, [timeout]) if is_timeout(names) => (true, Some(float(*timeout)?)),
+        (1, [block, timeout]) if is_timeout(names) => (flag(*block)?, Some(float(*timeout)?)),
         _ => return None,
     };
     Some(Wanted { block, timeout })
+}
+
+/// Whether the first of the names is that of the timeout.
+fn is_timeout(names: *mut ffi::PyObject) -> bool {
+    // SAFETY: it is a tuple that has one; the item is lent.
+    let name = unsafe { ffi::PyTuple_GetItem(names, 0) };
+    // SAFETY: the name is a string, and the other one ends with a zero.
+    unsafe { ffi::PyUnicode_CompareWithASCIIString(name, c"timeout".as_ptr()) == 0 }
 }
 
 fn flag(given: *mut ffi::PyObject) -> Option<bool> {
@@ -94,8 +95,9 @@ unsafe extern "C" fn acquire(
 }
 
 fn truth(value: bool) -> *mut ffi::PyObject {
-    // SAFETY: constants of a running interpreter.
-    let object = unsafe { if value { ffi::Py_True() } else { ffi::Py_False() } };
+    // SAFETY: both are constants of a running interpreter.
+    let (yes, no) = (unsafe { ffi::Py_True() }, unsafe { ffi::Py_False() });
+    let object = if value { yes } else { no };
     // SAFETY: as above; the count is the caller's reference.
     unsafe { ffi::Py_INCREF(object) };
     object
