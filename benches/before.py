@@ -83,6 +83,13 @@ def _measure(clone: pathlib.Path, row: str, who: str, part: float) -> float:
         raise BenchError(f"{row}, {who}, in {clone}: {error}") from error
 
 
+def _ratio(one: float, other: float) -> float:
+    # What is idle may take no time at all, before and after.
+    if one == other:
+        return 1.0
+    return one / other if other else math.inf
+
+
 def interval(ratios: list[float]) -> tuple[float, float]:
     """The ranks around the median that hold it in at least 95 of 100 repetitions (binomial); all of few rounds."""
     ordered, count = sorted(ratios), len(ratios)
@@ -126,7 +133,7 @@ def main() -> int:
                 for _ in range(options.rounds):
                     then = _measure(before, row.name, one.name, options.part)
                     now = _measure(after, row.name, one.name, options.part)
-                    found.append(then / now if row.less_is_better else now / then)
+                    found.append(_ratio(then, now) if row.less_is_better else _ratio(now, then))
             except BenchError as error:
                 print(f"  FAILED: {error}", flush=True)
                 failed.append(row.name)
