@@ -136,8 +136,7 @@ def write(results: dict[str, Any]) -> None:
     DOCS.mkdir(exist_ok=True)
     rows = {row.name: results[row.name] for row in ROWS if row.name in results and not row.sizes}
     curves = {row.name: results[row.name] for row in ROWS if row.name in results and row.sizes}
-    _plot(rows)
-    _plot(curves)
+    _plot(results)
     if rows:
         top = [
             "![ratios against targets](bench-ratios.svg)",

@@ -31,7 +31,7 @@ step "Rust: units, vectors, properties, hostile peers, doc examples" 900 bash ci
 step "C: both libraries, and a panic in every call" 600 bash ci/c_tests.sh
 step "C: the examples of the documentation" 300 bash ci/c_docs_test.sh
 step "Python: the package on every version found" 3000 bash ci/python_tests.sh
-# CPython's tests wait more than they compute. Their output comes whole, at the end.
+# CPython's tests take longer than the four steps beside them. Their output comes whole, at the end.
 conformance="CPython's own tests on carrick"
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

@@ -112,13 +112,15 @@ fn wait_for(lock: &SemLock, wanted: Wanted) -> *mut ffi::PyObject {
         let waited = catch_unwind(wait).unwrap_or_else(|_| {
             Err(PanicException::new_err("acquire: a fault in carrick; please report it"))
         });
-        match waited {
-            Ok(taken) => truth(taken),
-            Err(error) => {
-                error.restore(py);
-                std::ptr::null_mut()
-            }
-        }
+        or_raise(py, waited.map(truth))
+    })
+}
+
+/// The result of a method as Python wants it: NULL where its exception is set.
+fn or_raise(py: Python<'_>, result: PyResult<*mut ffi::PyObject>) -> *mut ffi::PyObject {
+    result.unwrap_or_else(|error| {
+        error.restore(py);
+        std::ptr::null_mut()
     })
 }
 
@@ -179,12 +181,7 @@ fn slowly(
         }
         Ok(object(py, slf).call_method(method, positional, Some(&keywords))?.into_ptr())
     };
-    Python::attach(|py| {
-        call(py).unwrap_or_else(|error| {
-            error.restore(py);
-            std::ptr::null_mut()
-        })
-    })
+    Python::attach(|py| or_raise(py, call(py)))
 }
 
 /// Puts the methods on the class.

@@ -266,7 +266,7 @@ mod tests {
             wait.ended(&Err::<(), _>(Error::new(Kind::Timeout, "test")));
         }
         assert!(!spin.wait().spins());
-        // One that is too short to tell changes nothing.
+        // One that is too short to tell brings no spinning back.
         let before = spin.credit.load(Ordering::Relaxed);
         spin.wait().slept_in_vain();
         assert!(spin.credit.load(Ordering::Relaxed) <= before);

@@ -90,7 +90,7 @@ impl Lookout {
         self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, is_last).is_ok()
     }
 
-    /// There is nobody to wake. Who comes next need not check at once.
+    /// There is nobody to wake. The next one to come need not check at once.
     fn nobody_else(&self, mark: u64) {
         let _ = self.0.compare_exchange(DESERTED, mark, Ordering::SeqCst, Ordering::SeqCst);
     }

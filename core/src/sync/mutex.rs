@@ -122,7 +122,7 @@ impl Mutex {
         if deadline.is_now() {
             let mut look = Look::after(Duration::ZERO, PATIENCE, lookout);
             let taken = self.take_at_the_end(policy, &mut look);
-            look.end(|| super::park::wake(&self.0, 1) > 0);
+            look.end(|| self.wake_one());
             return taken.ok_or_else(|| Error::new(Kind::WouldBlock, operation));
         }
         if spin.is_none_or(Spin::is_hopeful) && self.try_lock_for_a_moment() {
@@ -140,7 +140,7 @@ impl Mutex {
         let soon = deadline.remaining().is_some_and(|left| left <= PATIENCE);
         let mut look = Look::after(if soon { PATIENCE } else { FIRST_PATIENCE }, PATIENCE, lookout);
         let taken = self.sleep_for(operation, deadline, policy, &mut look);
-        look.end(|| super::park::wake(&self.0, 1) > 0);
+        look.end(|| self.wake_one());
         if let Some(wait) = wait {
             wait.ended(&taken);
         }
@@ -212,8 +212,8 @@ impl Mutex {
     }
 
     #[cold]
-    fn wake_one(&self) {
-        super::park::wake(&self.0, 1);
+    fn wake_one(&self) -> bool {
+        super::park::wake(&self.0, 1) > 0
     }
 
     fn holder_of(word: u64) -> Identity {
